@@ -1,0 +1,1 @@
+"""Text and graph encoders: vectors for nodes."""

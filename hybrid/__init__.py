@@ -1,0 +1,1 @@
+"""Signals, fusion, ranking, explanation, evaluation and the command line."""
