@@ -1,0 +1,33 @@
+"""The one place where progress bars are made and switched off (environment: ``KGENRE_PROGRESS=0``)."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm.auto import tqdm
+
+
+def bar(
+    iterable: Iterable[Any] | None = None,
+    *,
+    total: int | None = None,
+    desc: str | None = None,
+    unit: str | None = None,
+) -> Any:
+    """A progress bar for a terminal or a notebook; silent where ``KGENRE_PROGRESS`` is 0.
+
+    Parameters
+    ----------
+    iterable
+        What to run through; without it call `update` on the bar.
+    total
+        Number of steps, where the iterable does not know its length.
+    desc, unit
+        What is being done, and what is counted.
+
+    Returns
+    -------
+    tqdm.auto.tqdm
+    """
+    disable = os.environ.get("KGENRE_PROGRESS", "1").strip().lower() in ("0", "false", "off", "no")
+    return tqdm(iterable, total=total, desc=desc, unit=unit or "it", disable=disable, leave=False)
