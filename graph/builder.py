@@ -28,10 +28,10 @@ _FACT = {
 class GraphBuilder:
     """Collects nodes, interactions and facts by external id and builds the canonical `KnowledgeGraph`.
 
-    Every source goes through it, so that the same graph comes out whichever way it came in: nodes sorted by id
-    within their label, duplicates merged and counted in the log, ids that only a fact or an interaction names
-    made nodes. Where a node is added twice the first value that is not null wins, property by property; where a
-    pair interacts twice the latest row wins.
+    Every source goes through it, so that the same graph comes out whichever way it came in: nodes sorted by
+    id within their label, duplicates merged and counted in the log, ids that only a fact or an interaction
+    names made nodes. Where a node is added twice the first value that is not null wins, property by property;
+    where a pair interacts twice the latest row wins.
 
     Parameters
     ----------
@@ -142,13 +142,13 @@ class GraphBuilder:
             items = pl.Series(kg.items.vocabulary.ids[inter.item].tolist(), dtype=pl.String)
             self.add_interactions(users, items, inter.weight, inter.timestamp)
         if kg.facts:
-            ids = np.concatenate([table.vocabulary.ids for table in kg.tables])
+            node_ids = np.concatenate([table.vocabulary.ids for table in kg.tables])
             labels = np.repeat([names.get(label, label) for label in kg.labels], np.diff(kg.offsets))
             for facts in kg.facts:
                 self.add_facts(
                     facts.relation,
-                    ids[facts.head].tolist(),
-                    ids[facts.tail].tolist(),
+                    node_ids[facts.head].tolist(),
+                    node_ids[facts.tail].tolist(),
                     labels[facts.head].tolist(),
                     labels[facts.tail].tolist(),
                     facts.weight,
@@ -166,7 +166,9 @@ class GraphBuilder:
         tables = tuple(_node_table(label, frames[label]) for label in labels)
         offsets = np.concatenate(([0], np.cumsum([len(table) for table in tables])))
         index = {
-            label: pl.DataFrame({ID: frames[label][ID], "node": np.arange(len(frames[label]), dtype=np.int32)})
+            label: pl.DataFrame(
+                {ID: frames[label][ID], "node": np.arange(len(frames[label]), dtype=np.int32)}
+            )
             for label in labels
         }
         for column, label in (("user", self.user_label), ("item", self.item_label)):
@@ -250,7 +252,9 @@ def _latest(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
         ["user", "item"], keep="last", maintain_order=True
     )
     if len(latest) < len(frame):
-        log.info("merged %d duplicate interactions, keeping the latest of each pair", len(frame) - len(latest))
+        log.info(
+            "merged %d duplicate interactions, keeping the latest of each pair", len(frame) - len(latest)
+        )
     return latest
 
 

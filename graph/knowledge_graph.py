@@ -205,7 +205,8 @@ class KnowledgeGraph:
             if table.label == label:
                 return table
         raise UnknownIdError(
-            f"unknown label {label!r}; the graph has {', '.join(self.labels)}{did_you_mean(label, self.labels)}"
+            f"unknown label {label!r}; the graph has {', '.join(self.labels)}"
+            f"{did_you_mean(label, self.labels)}"
         )
 
     def slice(self, label: str) -> slice:
@@ -276,9 +277,9 @@ class KnowledgeGraph:
     def item_facts(self) -> dict[str, sparse.csr_matrix]:
         """For each relation that touches items, which nodes they are linked to.
 
-        A fact whose head is an item stands under its relation's name, one whose tail is an item under the name
-        with ``^-1`` behind it (so a fact between two items stands under both). Of two relations that hold the
-        same pairs (a relation and its stored inverse) only the first is kept.
+        A fact whose head is an item stands under its relation's name, one whose tail is an item under the
+        name with ``^-1`` behind it (so a fact between two items stands under both). Of two relations that
+        hold the same pairs (a relation and its stored inverse) only the first is kept.
 
         Returns
         -------
@@ -415,5 +416,3 @@ def _same_columns(one: Any, two: Any, columns: tuple[str, ...]) -> bool:
         if a is not None and not (len(a) == len(b) and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")):
             return False
     return True
-
-

@@ -53,7 +53,8 @@ class Vocabulary:
         index = self._index.get(str(key))
         if index is None:
             raise UnknownIdError(
-                f"unknown {self.kind} {str(key)[:80]!r} (of {len(self)} known){did_you_mean(str(key), self.ids)}"
+                f"unknown {self.kind} {str(key)[:80]!r} (of {len(self)} known)"
+                f"{did_you_mean(str(key), self.ids)}"
             )
         return index
 
