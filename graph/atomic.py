@@ -222,14 +222,19 @@ def _add_nodes(
         if column != name and table.types[column] == "token_seq" and is_description(table.frame[column])
     ]
     tags = [c for c in columns if table.types[c] == "token_seq" and c != name and c not in prose]
-    frame = table.frame.with_columns(pl.col(tags).str.split(" "))
     texts = None
     if label == builder.item_label:
         tokens = [
             c for c in columns if c not in prose and c != name and not table.types[c].startswith("float")
         ]
         order = [*([name] if name else []), *prose, *tokens]
-        texts = compose_texts(frame, order if text is None else text)
+        texts = compose_texts(table.frame, order if text is None else text)
+    # Not a number is no value: two graphs with the same gaps are equal.
+    frame = table.frame.with_columns(
+        pl.col(tags).str.split(" "),
+        pl.col([c for c in columns if table.types[c] == "float"]).fill_nan(None),
+        pl.col([c for c in columns if table.types[c] == "float_seq"]).list.eval(pl.element().fill_nan(None)),
+    )
     properties = frame.select(c for c in columns if c not in (NAME, TEXT))
     builder.add_nodes(label, frame[key], frame[name] if name else None, texts, properties)
 

@@ -51,13 +51,12 @@ def compose_texts(frame: pl.DataFrame, text: str | Sequence[str] | None = None) 
     DataError
         If the template or the list names a column that is not there.
     """
-    if frame.is_empty():
-        return pl.Series("text", [], dtype=pl.String)
     if isinstance(text, str):
         return _fill(frame, text)
-    columns = frame.columns if text is None else list(text)
-    joined: pl.Expr = pl.lit("", dtype=pl.String)
-    for column in columns:
+    # A column of our own to add to; no table of words has one of this name.
+    joined = pl.col("\0")
+    frame = frame.with_columns(pl.lit("").alias("\0"))
+    for column in frame.columns[:-1] if text is None else text:
         part = _words(frame, column).fill_null("").str.strip_chars()
         separator = (
             pl.when((joined == "") | (part == ""))
@@ -66,8 +65,7 @@ def compose_texts(frame: pl.DataFrame, text: str | Sequence[str] | None = None) 
             .then(pl.lit(" "))
             .otherwise(pl.lit(". "))
         )
-        frame = frame.with_columns((joined + separator + part).alias("\0text"))
-        joined = pl.col("\0text")
+        frame = frame.with_columns((joined + separator + part).alias("\0"))
     return frame.select(pl.when(joined != "").then(joined).alias("text"))["text"]
 
 
@@ -96,5 +94,5 @@ def _words(frame: pl.DataFrame, column: str) -> pl.Expr:
             f"{did_you_mean(column, frame.columns)}"
         )
     if isinstance(frame.schema[column], pl.List):
-        return pl.col(column).cast(pl.List(pl.String)).list.join(" ")
+        return pl.col(column).cast(pl.List(pl.String)).list.join(", ")
     return pl.col(column).cast(pl.String)
