@@ -1,1 +1,5 @@
 """Text and graph encoders: vectors for nodes."""
+
+from .text import TextEncoder, TextEncoderConfig
+
+__all__ = ["TextEncoder", "TextEncoderConfig"]
