@@ -1,0 +1,98 @@
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from kgenre.graph import KnowledgeGraph
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class SignalData:
+    """What a signal is fitted on: likes, facts and text by item index.
+
+    Attributes
+    ----------
+    likes
+        float32 CSR of ones, shape (n_users, n_items).
+    facts
+        Per relation a float32 CSR of shape (n_items, n_nodes); see `KnowledgeGraph.item_facts`.
+    n_users, n_nodes
+        Sizes of the user slice and of the whole node space (columns of `facts`; users come first, then items).
+    item_text
+        float32 of shape (n_items, d) of unit rows, NaN rows where an item has no text; or None.
+    node_text
+        The same for every node of the node space, shape (n_nodes, d), or None.
+    ages
+        float32 of shape (n_likes,) in CSR order: days between a like and the newest one; or None.
+    texts
+        The items' texts themselves, None where an item has none; for similarities by words.
+    """
+
+    likes: sparse.csr_matrix
+    facts: dict[str, sparse.csr_matrix]
+    n_users: int
+    n_nodes: int
+    item_text: FloatArray | None = None
+    node_text: FloatArray | None = None
+    ages: FloatArray | None = None
+    texts: tuple[str | None, ...] = ()
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_graph(
+        cls,
+        kg: KnowledgeGraph,
+        item_text: FloatArray | None = None,
+        node_text: FloatArray | None = None,
+    ) -> "SignalData":
+        """The fitting data of a whole graph."""
+        return cls(
+            likes=kg.likes,
+            facts=kg.item_facts(),
+            n_users=kg.n_users,
+            n_nodes=kg.n_nodes,
+            item_text=item_text,
+            node_text=node_text,
+            ages=_ages(kg),
+            texts=tuple(kg.items.texts.to_pylist()),
+        )
+
+    def with_likes(self, likes: sparse.csr_matrix, ages: FloatArray | None = None) -> "SignalData":
+        """The same facts and texts with other likes."""
+        return replace(self, likes=likes, ages=ages, _cache={})
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return int(self.likes.shape[1])
+
+    @cached_property
+    def item_degree(self) -> FloatArray:
+        """Likes per item, float32 of shape (n_items,)."""
+        return np.bincount(self.likes.indices, minlength=self.n_items).astype(np.float32)
+
+    @cached_property
+    def user_degree(self) -> FloatArray:
+        """Likes per user, float32 of shape (n_users,)."""
+        return np.diff(self.likes.indptr).astype(np.float32)
+
+
+def _ages(kg: KnowledgeGraph) -> FloatArray | None:
+    stamps = kg.interactions.timestamp
+    if stamps is None:
+        return None
+    liked = kg.interactions.weight > 0
+    newest = np.nanmax(stamps[liked]) if liked.any() else 0.0
+    # Interactions are sorted by user, then item, as the rows of `likes` are.
+    return np.nan_to_num((newest - stamps[liked]) / 86400.0, nan=0.0).astype(np.float32)
+
+
+def diagonal(values: npt.ArrayLike) -> sparse.csr_matrix:
+    """A float32 sparse diagonal matrix."""
+    values = np.asarray(values, dtype=np.float32)
+    return sparse.csr_matrix(sparse.diags_array(values, dtype=np.float32))

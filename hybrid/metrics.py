@@ -1,0 +1,112 @@
+"""Full-ranking metrics with binary relevance, for arrays of ranked items.
+
+Every function takes `hits`, a boolean array of shape (n_users, k): whether the item at each rank is relevant, and
+`n_relevant`, int of shape (n_users,): how many relevant items each user has. All return float64 of shape (n_users,).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from .data import FloatArray
+
+BoolArray = npt.NDArray[np.bool_]
+Metric = Callable[[BoolArray, npt.NDArray[np.int64]], npt.NDArray[np.float64]]
+
+
+def recall(hits: BoolArray, n_relevant: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Hits over the number of relevant items."""
+    return hits.sum(axis=1) / np.maximum(n_relevant, 1)
+
+
+def precision(hits: BoolArray, n_relevant: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Hits over k."""
+    return hits.mean(axis=1, dtype=np.float64)
+
+
+def ndcg(hits: BoolArray, n_relevant: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Discounted gain 1 / log2(rank + 1) over that of the ideal list, cut at min(k, n_relevant)."""
+    k = hits.shape[1]
+    discount = 1.0 / np.log2(np.arange(2, k + 2))
+    ideal = np.concatenate(([1.0], np.cumsum(discount)))[np.minimum(k, n_relevant)]
+    return (hits * discount).sum(axis=1) / ideal
+
+
+def mrr(hits: BoolArray, n_relevant: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """One over the rank of the first hit, 0 without a hit."""
+    first = hits.argmax(axis=1)
+    return np.where(hits.any(axis=1), 1.0 / (first + 1), 0.0)
+
+
+def average_precision(hits: BoolArray, n_relevant: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Mean precision at the ranks of the hits, over min(k, n_relevant)."""
+    ranks = np.arange(1, hits.shape[1] + 1)
+    at_hit = np.where(hits, np.cumsum(hits, axis=1) / ranks, 0.0)
+    return at_hit.sum(axis=1) / np.maximum(np.minimum(hits.shape[1], n_relevant), 1)
+
+
+def hit_rate(hits: BoolArray, n_relevant: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """1 where there is a hit, else 0."""
+    return hits.any(axis=1).astype(np.float64)
+
+
+METRICS: dict[str, Metric] = {
+    "recall": recall,
+    "ndcg": ndcg,
+    "precision": precision,
+    "mrr": mrr,
+    "map": average_precision,
+    "hit": hit_rate,
+}
+
+
+def top_k(scores: FloatArray, k: int) -> npt.NDArray[np.int32]:
+    """Columns of the `k` highest scores of each row, best first; ties by lower column.
+
+    Parameters
+    ----------
+    scores
+        float of shape (b, n); -inf where a column must not be listed.
+
+    Returns
+    -------
+    int32 of shape (b, min(k, n)); -1 where fewer than k columns are finite.
+    """
+    b, n = scores.shape
+    k = min(k, n)
+    if k == 0:
+        return np.empty((b, 0), dtype=np.int32)
+    # A row's k-th value may be shared by more columns than there are places left: take a few more, then sort.
+    kept = np.argpartition(-scores, k - 1, axis=1)[:, :k] if k < n else np.tile(np.arange(n), (b, 1))
+    values = np.take_along_axis(scores, kept, axis=1)
+    edge = values.min(axis=1)
+    order = np.lexsort((kept, -values), axis=1)
+    top = np.take_along_axis(kept, order, axis=1)
+    ties = (scores == edge[:, None]).sum(axis=1) > (values == edge[:, None]).sum(axis=1)
+    for row in np.flatnonzero(ties & np.isfinite(edge)):
+        above = np.flatnonzero(scores[row] > edge[row])
+        above = above[np.lexsort((above, -scores[row, above]))]
+        top[row] = np.concatenate((above, np.flatnonzero(scores[row] == edge[row])))[:k]
+    ranked: npt.NDArray[np.int32] = np.where(
+        np.isfinite(np.take_along_axis(scores, top, axis=1)), top, -1
+    ).astype(np.int32)
+    return ranked
+
+
+def hits_of(ranked: npt.NDArray[np.int32], relevant: sparse.csr_matrix) -> BoolArray:
+    """Which ranked items are relevant: boolean of the shape of `ranked`; row u of both is the same user."""
+    dense = np.zeros((relevant.shape[0], relevant.shape[1] + 1), dtype=bool)
+    rows = np.repeat(np.arange(relevant.shape[0]), np.diff(relevant.indptr))
+    dense[rows, relevant.indices] = True
+    hits: BoolArray = dense[np.arange(len(ranked))[:, None], ranked]
+    return hits
+
+
+def mask(scores: FloatArray, seen: sparse.csr_matrix) -> FloatArray:
+    """Set the scores of seen items, and NaN ones, to -inf (in place) and return them."""
+    rows = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
+    scores[rows, seen.indices] = -np.inf
+    scores[np.isnan(scores)] = -np.inf
+    return scores

@@ -1,0 +1,154 @@
+"""What a signal is: one opinion on every item, given what a user has liked.
+
+A signal never sees a user's id. It scores a *history*, a row of signed weights over the items (a like above 0, a
+dislike below 0), so that a new user, an anonymous session and a known user are the same thing, and an event changes
+the next answer without training.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+from scipy import sparse
+
+from kgenre.hybrid.data import FloatArray, SignalData
+
+
+class SignalConfig(BaseModel):
+    """Base of the settings of a signal: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Signal:
+    """Base of all signals.
+
+    A subclass sets `name`, `Config` and `search` (values worth trying on validation, per setting), and implements
+    `fit`, `rows`, `arrays` and `restore`.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[SignalConfig]] = SignalConfig
+    search: ClassVar[dict[str, tuple[Any, ...]]] = {}
+    """Values to try on validation, one setting after the other in this order."""
+
+    def __init__(self, config: SignalConfig | None = None) -> None:
+        self.config: Any = config if config is not None else self.Config()
+
+    def fit(self, data: SignalData) -> Self:
+        """Learn from the data; returns self."""
+        raise NotImplementedError
+
+    def tune(self, data: SignalData, validation: sparse.csr_matrix) -> Self:
+        """Fit with a validation matrix at hand (n_users, n_items) for early stopping; by default `fit`."""
+        return self.fit(data)
+
+    def refit(self, data: SignalData) -> Self:
+        """A new signal of the same settings (and what early stopping found), fitted on other data."""
+        return type(self)(self.config).fit(data)
+
+    def rows(self, history: sparse.csr_matrix) -> FloatArray:
+        """Each history item's part in every item's score.
+
+        Parameters
+        ----------
+        history
+            One row of signed weights, CSR of shape (1, n_items).
+
+        Returns
+        -------
+        float32 of shape (history.nnz, n_items) that sums over axis 0 to ``score(history)[0]``, NaN columns
+        included. A signal that does not look at the history has no rows: shape (0, n_items).
+        """
+        raise NotImplementedError
+
+    def score(self, histories: sparse.csr_matrix) -> FloatArray:
+        """Scores of every item for each history, float32 of shape (b, n_items).
+
+        Higher is better; NaN where the signal cannot say.
+        """
+        raise NotImplementedError
+
+    def contributions(self, history: sparse.csr_matrix, item: int) -> FloatArray:
+        """Each history item's part in one item's score, float32 of shape (history.nnz,)."""
+        return self.rows(history)[:, item]
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What was learned, by name, for saving."""
+        raise NotImplementedError
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Take back what `arrays` gave; returns self."""
+        raise NotImplementedError
+
+
+class ItemSimilaritySignal(Signal):
+    """A signal that sums an item-item similarity over the history: ``score = h S``, scaled by ``|h|^-p``.
+
+    Subclasses set `similarity` in `fit`: float32 of shape (n_items, n_items), dense or CSR, row = history item,
+    and `blind`, a boolean array of shape (n_items,): items of which the signal knows nothing.
+    """
+
+    similarity: FloatArray | sparse.csr_matrix
+    blind: npt.NDArray[np.bool_]
+
+    def score(self, histories: sparse.csr_matrix) -> FloatArray:  # noqa: D102
+        product = histories @ self.similarity
+        scores = product.toarray() if sparse.issparse(product) else product
+        return self._silence(np.asarray(scores, dtype=np.float32), histories)
+
+    def rows(self, history: sparse.csr_matrix) -> FloatArray:  # noqa: D102
+        rows = self.similarity[history.indices]
+        dense = rows.toarray() if sparse.issparse(rows) else rows
+        parts: FloatArray = np.asarray(dense, dtype=np.float32) * history.data[:, None].astype(np.float32)
+        parts[:, self.blind] = np.nan
+        return parts
+
+    def _silence(self, scores: FloatArray, histories: sparse.csr_matrix) -> FloatArray:
+        scores[:, self.blind] = np.nan
+        scores[np.diff(histories.indptr) == 0] = np.nan
+        return scores
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:  # noqa: D102
+        return {"blind": self.blind, **pack("similarity", self.similarity)}
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:  # noqa: D102
+        self.blind = arrays["blind"].astype(bool)
+        self.similarity = unpack("similarity", arrays)
+        return self
+
+
+def pack(name: str, matrix: FloatArray | sparse.csr_matrix) -> dict[str, npt.NDArray[Any]]:
+    """A dense or sparse matrix as named arrays."""
+    if not sparse.issparse(matrix):
+        return {name: np.asarray(matrix)}
+    return {
+        f"{name}.data": matrix.data.astype(np.float32),
+        f"{name}.indices": matrix.indices.astype(np.int32),
+        f"{name}.indptr": matrix.indptr.astype(np.int64),
+        f"{name}.shape": np.array(matrix.shape, dtype=np.int64),
+    }
+
+
+def unpack(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
+    """The matrix that `pack` took apart."""
+    if name in arrays:
+        return arrays[name]
+    parts = tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
+    rows, columns = (int(n) for n in arrays[f"{name}.shape"])
+    return sparse.csr_matrix(parts, shape=(rows, columns))
+
+
+def keep_largest(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
+    """The `k` largest entries of each row."""
+    matrix = sparse.csr_matrix(matrix)
+    counts = np.diff(matrix.indptr)
+    if not (counts > k).any():
+        return matrix
+    rows = np.repeat(np.arange(matrix.shape[0]), counts)
+    order = np.lexsort((matrix.indices, -matrix.data, rows))
+    rank = np.arange(matrix.nnz) - matrix.indptr[rows]
+    kept = np.sort(order[rank < k])
+    return sparse.csr_matrix((matrix.data[kept], (rows[kept], matrix.indices[kept])), shape=matrix.shape)
