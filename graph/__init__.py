@@ -3,5 +3,17 @@
 from .builder import GraphBuilder
 from .errors import KgenreError
 from .knowledge_graph import Facts, Interactions, KnowledgeGraph, NodeTable
+from .schema import GraphSchema
+from .store import GraphStore, connect
 
-__all__ = ["Facts", "GraphBuilder", "Interactions", "KgenreError", "KnowledgeGraph", "NodeTable"]
+__all__ = [
+    "Facts",
+    "GraphBuilder",
+    "GraphSchema",
+    "GraphStore",
+    "Interactions",
+    "KgenreError",
+    "KnowledgeGraph",
+    "NodeTable",
+    "connect",
+]

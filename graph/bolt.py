@@ -1,0 +1,196 @@
+import contextlib
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import neo4j
+import neo4j.exceptions
+import neo4j.graph
+import pandas as pd
+
+from .errors import ConfigError, CypherError, DataError, StoreError, StoreUnavailableError
+
+_FETCH = 10_000
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
+_ARCADEDB_FORBIDDEN = re.compile(r"[*~,]")
+_ARCADEDB_LONGEST = 180
+
+
+class Bolt:
+    """A connection to one database over Bolt; every error it raises is one of kgenre's, on one line.
+
+    Parameters
+    ----------
+    address
+        ``bolt://`` or ``neo4j://`` address, without credentials.
+    auth
+        User and password, or None.
+    database
+        Name of the database; None takes the user's default one.
+    place
+        How messages call the store.
+    """
+
+    def __init__(self, address: str, auth: tuple[str, str] | None, database: str | None, place: str) -> None:
+        parts = urlsplit(address)
+        if parts.username or parts.password:
+            raise ConfigError("the address holds credentials; pass them as auth=(user, password)")
+        self.database = database
+        self.place = place
+        self.closed = False
+        try:
+            self.driver = neo4j.GraphDatabase.driver(
+                address,
+                auth=auth,
+                user_agent="kgenre",
+                connection_timeout=10.0,
+                max_transaction_retry_time=10.0,
+            )
+        except (ValueError, neo4j.exceptions.DriverError) as error:
+            raise ConfigError(f"cannot use the address {address}: {_line(str(error))}") from None
+        try:
+            with self.errors(), self._session() as session:
+                self.agent = session.run("RETURN 1").consume().server.agent
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def arcadedb(self) -> bool:
+        """Whether the engine is ArcadeDB: labels and types share one namespace, and names make files."""
+        return "arcadedb" in self.agent.lower()
+
+    def close(self) -> None:
+        """Close the driver; a second call does nothing."""
+        if not self.closed:
+            self.closed = True
+            self.driver.close()
+
+    def run(self, query: str, **parameters: Any) -> list[list[Any]]:
+        """Rows of a query in a transaction of its own."""
+        return self.table(query, parameters)[1]
+
+    def table(self, query: str, parameters: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+        """Column names and rows of a query in a transaction of its own."""
+        with self.errors(), self._session() as session:
+            result = session.run(query, parameters)
+            return list(result.keys()), result.values()
+
+    def change(self, query: str, rows: list[Any]) -> int:
+        """Run a query over ``$rows`` in one transaction, tried again where the engine says it may succeed.
+
+        Returns
+        -------
+        int
+            How many nodes and relationships were created or deleted.
+        """
+
+        def work(transaction: neo4j.ManagedTransaction) -> neo4j.SummaryCounters:
+            return transaction.run(query, rows=rows).consume().counters
+
+        with self.errors(), self._session() as session:
+            done = session.execute_write(work)
+        return (
+            done.nodes_created + done.nodes_deleted + done.relationships_created + done.relationships_deleted
+        )
+
+    def quote(self, name: str, kind: str) -> str:
+        """A label, relationship type or property as it stands in a query.
+
+        Raises
+        ------
+        DataError
+            If the engine cannot hold such a name.
+        """
+        bad = _FORBIDDEN.search(name) or (_ARCADEDB_FORBIDDEN.search(name) if self.arcadedb else None)
+        if bad or not name.strip():
+            what = f"contains {bad.group()!r}" if bad else "is blank"
+            raise DataError(f"the {kind} {name!r} {what}, which the store cannot hold; rename it")
+        if self.arcadedb and len(_file_name(name)) > _ARCADEDB_LONGEST:
+            raise DataError(f"the {kind} {name[:60]!r}... is too long for the embedded store; rename it")
+        return "`" + name.replace("`", "``") + "`"
+
+    def _session(self) -> neo4j.Session:
+        if self.closed:
+            raise StoreUnavailableError(f"{self.place} is closed; connect again")
+        return self.driver.session(database=self.database, fetch_size=_FETCH)
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Translate the driver's errors."""
+        try:
+            yield
+        except neo4j.exceptions.AuthError:
+            raise StoreUnavailableError(
+                f"{self.place} refused the user or password; pass auth=(user, password)"
+            ) from None
+        except (neo4j.exceptions.ServiceUnavailable, neo4j.exceptions.SessionExpired, OSError) as error:
+            raise StoreUnavailableError(
+                f"{self.place} does not answer ({_line(str(error))}); start it or check the address"
+            ) from None
+        except neo4j.exceptions.Neo4jError as error:
+            raise self._translated(error) from None
+        except neo4j.exceptions.DriverError as error:
+            raise StoreError(f"{self.place}: {_line(str(error))}") from None
+
+    def _translated(self, error: neo4j.exceptions.Neo4jError) -> StoreError:
+        code, message = error.code or "", _line(error.message or str(error))
+        if "DatabaseNotFound" in code or "DatabaseUnavailable" in code:
+            return StoreUnavailableError(
+                f"{self.place} has no database {self.database!r}; check database= ({message})"
+            )
+        if code.startswith("Neo.ClientError.Security"):
+            return StoreUnavailableError(f"{self.place} refused access: {message}")
+        if code.startswith("Neo.ClientError"):
+            return CypherError(message)
+        return StoreError(f"{self.place}: {message}")
+
+
+def _file_name(name: str) -> str:
+    return "".join(
+        c if c.isascii() and (c.isalnum() or c in "._-") else "%xx" * len(c.encode()) for c in name
+    )
+
+
+def _line(message: str) -> str:
+    """The telling first line; the ones below it draw the query with a caret."""
+    return next((line.strip() for line in message.splitlines() if line.strip()), "no message")
+
+
+def plain(value: Any) -> Any:
+    """A driver's value as plain Python: nodes and relationships as dicts of their properties.
+
+    A node's dict has its labels under ``"_labels"``, a relationship's has ``"_type"``; a path is the list of
+    its nodes and relationships in turn; times are `datetime` objects.
+    """
+    if isinstance(value, neo4j.graph.Node):
+        return {"_labels": sorted(value.labels), **{key: plain(item) for key, item in value.items()}}
+    if isinstance(value, neo4j.graph.Relationship):
+        return {"_type": value.type, **{key: plain(item) for key, item in value.items()}}
+    if isinstance(value, neo4j.graph.Path):
+        steps: list[Any] = [plain(value.nodes[0])]
+        for relationship, node in zip(value.relationships, value.nodes[1:], strict=True):
+            steps += [plain(relationship), plain(node)]
+        return steps
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if hasattr(value, "to_native"):
+        return value.to_native()
+    return value
+
+
+def to_frame(columns: list[str], rows: list[list[Any]]) -> pd.DataFrame:
+    """Rows as a frame, values made plain."""
+    return pd.DataFrame([[plain(value) for value in row] for row in rows], columns=columns)
+
+
+def seconds(value: Any) -> float:
+    """A number or a point in time as seconds since 1970; NaN for null."""
+    if value is None:
+        return math.nan
+    value = plain(value)
+    return float(value.timestamp() if hasattr(value, "timestamp") else value)

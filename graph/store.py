@@ -1,0 +1,282 @@
+import os
+import re
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+import polars as pl
+
+from . import embedded
+from .bolt import Bolt, to_frame
+from .columns import (
+    ENTITY,
+    HEAD_ID,
+    HEAD_LABEL,
+    ID,
+    INTERACTED,
+    ITEM,
+    ITEM_ID,
+    RELATION,
+    TAIL_ID,
+    TAIL_LABEL,
+    USER,
+    USER_ID,
+)
+from .errors import ConfigError
+from .knowledge_graph import KnowledgeGraph
+from .relation_names import label_of, relation_of
+from .schema import GraphSchema
+from .store_read import labels_in, read_graph, types_in
+from .store_write import write_graph
+from .tables import as_ids, check_columns, to_polars
+
+_SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
+
+
+def is_address(target: str | Path) -> bool:
+    """Whether a target is a server's address rather than a folder."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", str(target)) is not None
+
+
+def connect(
+    target: str | Path | None = None,
+    *,
+    auth: tuple[str, str] | None = None,
+    database: str | None = None,
+    create: bool = True,
+) -> "GraphStore":
+    """Open a graph store.
+
+    Parameters
+    ----------
+    target
+        None for the embedded store in the user's data folder; a path for an embedded store in that folder; a
+        ``bolt://`` or ``neo4j://`` address for a running Neo4j.
+    auth
+        User and password of a server; an embedded store has its own.
+    database
+        A server's database; None takes the user's default one.
+    create
+        Whether an embedded store may be made where there is none.
+
+    Returns
+    -------
+    GraphStore
+        Close it, or use it in a ``with`` statement.
+
+    Raises
+    ------
+    StoreUnavailableError
+        If the server is not running or refuses the password or database, or the folder is in use or no store.
+    ConfigError
+        If the arguments do not go together.
+    """
+    if target is not None and is_address(target):
+        address = str(target)
+        scheme = address.split("://")[0].lower()
+        if scheme not in _SCHEMES:
+            raise ConfigError(
+                f"unknown scheme {scheme!r} in the store's address; use one of {', '.join(_SCHEMES)}"
+            )
+        return GraphStore(Bolt(address, auth, database, f"the store at {address}"))
+    if auth is not None or database is not None:
+        raise ConfigError("auth and database are for a server's address; an embedded store takes neither")
+    server = embedded.EmbeddedServer(embedded.default_folder() if target is None else Path(target), create)
+    try:
+        bolt = Bolt(
+            f"bolt://127.0.0.1:{server.port}",
+            (embedded.USER, server.password),
+            embedded.DATABASE,
+            f"the embedded store in {server.folder}",
+        )
+    except BaseException:
+        server.stop()
+        raise
+    return GraphStore(bolt, server)
+
+
+class GraphStore:
+    """A live property graph: an embedded store or a Neo4j server, both spoken to in Bolt and Cypher.
+
+    Made by `connect`. Nodes carry their label, the properties ``id`` (unique within the label), ``name`` and
+    ``text``, and whatever else is known of them. Interactions are ``(:User)-[:INTERACTED {weight,
+    timestamp}]->(:Item)``, facts relationships of the relation's name. A relation whose name is taken (by the
+    interactions or, since the embedded engine has one namespace for both, by a label) is stored with
+    ``#relation`` behind it.
+    """
+
+    def __init__(self, bolt: Bolt, server: embedded.EmbeddedServer | None = None) -> None:
+        self._bolt = bolt
+        self._server = server
+        self._finalizer = weakref.finalize(self, _shut_down, os.getpid(), bolt, server)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def cypher(self, query: str, /, **parameters: Any) -> pd.DataFrame:
+        """Run a Cypher query, reading or writing.
+
+        Parameters
+        ----------
+        query
+            The query; values belong into parameters (``$name``), never into its text.
+        **parameters
+            The parameters by name.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A column for each returned expression. A node is a dict of its properties with its labels under
+            ``_labels``, a relationship one with ``_type``; a path is a list of both.
+
+        Raises
+        ------
+        CypherError
+            If the engine refuses the query; the message is the engine's, with the position.
+        """
+        return to_frame(*self._bolt.table(query, parameters))
+
+    def snapshot(self, schema: GraphSchema | None = None) -> KnowledgeGraph:
+        """The store's content as a frozen `KnowledgeGraph`; equal to what was written.
+
+        Parameters
+        ----------
+        schema
+            How the graph reads; None fits what `write` stores.
+
+        Raises
+        ------
+        ConfigError
+            If the schema does not fit; the message names the label, property or query and what is there.
+        """
+        return read_graph(self._bolt, schema or GraphSchema())
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def write(self, kg: KnowledgeGraph) -> None:
+        """Store a graph beside what is there.
+
+        Nodes are found by label and id, relationships by their ends and type, so that a second write changes
+        nothing and an interrupted one is completed by the next. Where both have a value, `kg` prevails.
+
+        Raises
+        ------
+        DataError
+            If a name or property is one that the engine cannot hold; nothing is written then.
+        """
+        write_graph(self._bolt, kg)
+
+    def add_nodes(self, label: str, frame: Any) -> None:
+        """Add nodes, or more about nodes that are there.
+
+        Parameters
+        ----------
+        label
+            Their label.
+        frame
+            id (user_id for users, item_id for items) and optionally name, text and properties.
+        """
+        table = {USER: "users", ITEM: "items"}.get(label, label)
+        self.write(KnowledgeGraph.from_frames(**{table: frame}))
+
+    def add_interactions(self, frame: Any) -> None:
+        """Add interactions: user_id, item_id[, weight, timestamp]; unknown users and items become nodes."""
+        self.write(KnowledgeGraph.from_frames(frame))
+
+    def add_facts(self, frame: Any) -> None:
+        """Add facts: head_id, relation, tail_id[, head_label, tail_label, weight, timestamp].
+
+        A head or tail without a label is the item of that id, else another node there of that id, else a new
+        Entity.
+        """
+        self.write(KnowledgeGraph.from_frames(facts=self._with_labels(frame)))
+
+    def remove_nodes(self, label: str, ids: Sequence[str]) -> int:
+        """Remove nodes with all their relationships; returns how many nodes and relationships are gone."""
+        (node,) = self._stored_labels([label])
+        query = f"UNWIND $rows AS row MATCH (n:{node} {{{ID}: row}}) DETACH DELETE n"
+        return self._bolt.change(query, [str(key) for key in ids])
+
+    def remove_interactions(self, frame: Any) -> int:
+        """Remove interactions (user_id, item_id); returns how many are gone."""
+        table = to_polars(frame, "interactions")
+        rows = pl.select(*(as_ids(table[column], "interactions") for column in (USER_ID, ITEM_ID))).rows()
+        return self._remove(USER, INTERACTED, ITEM, rows)
+
+    def remove_facts(self, frame: Any) -> int:
+        """Remove facts (head_id, relation, tail_id[, head_label, tail_label]); returns how many are gone."""
+        table = self._with_labels(frame)
+        relations = {relation_of(name): name for name in types_in(self._bolt) if name != INTERACTED}
+        removed = 0
+        for (head, relation, tail), rows in table.group_by(HEAD_LABEL, RELATION, TAIL_LABEL):
+            if str(relation) in relations:
+                ends = rows.select(HEAD_ID, TAIL_ID).rows()
+                removed += self._remove(str(head), relations[str(relation)], str(tail), ends)
+        return removed
+
+    def _remove(self, head: str, stored: str, tail: str, rows: list[tuple[Any, ...]]) -> int:
+        of_head, of_tail = self._stored_labels([head, tail])
+        query = (
+            f"UNWIND $rows AS row MATCH (:{of_head} {{{ID}: row[0]}})"
+            f"-[r:{self._bolt.quote(stored, 'relation')}]->(:{of_tail} {{{ID}: row[1]}}) DELETE r"
+        )
+        return self._bolt.change(query, [list(row) for row in rows])
+
+    def _stored_labels(self, labels: Sequence[str]) -> list[str]:
+        stored = {label_of(name): name for name in labels_in(self._bolt)}
+        return [self._bolt.quote(stored.get(label, label), "label") for label in labels]
+
+    def _with_labels(self, frame: Any) -> pl.DataFrame:
+        """Facts with the labels of their heads and tails filled in from the store."""
+        table = to_polars(frame, "facts")
+        check_columns(table, "facts", (HEAD_ID, RELATION, TAIL_ID), open_ended=True)
+        for end, label in ((HEAD_ID, HEAD_LABEL), (TAIL_ID, TAIL_LABEL)):
+            ids = as_ids(table[end], "facts")
+            table = table.with_columns(ids.alias(end))
+            if label not in table.columns:
+                table = table.with_columns(self._labels_of(ids).alias(label))
+        return table
+
+    def _labels_of(self, ids: pl.Series) -> pl.Series:
+        found: dict[str, str] = {}
+        wanted = ids.unique().to_list()
+        # Items last, so that they prevail; an id that a user happens to share says nothing.
+        labels = [label_of(name) for name in labels_in(self._bolt)]
+        for label in sorted(set(labels) - {USER}, key=lambda label: (label == ITEM, label)):
+            (node,) = self._stored_labels([label])
+            query = f"UNWIND $rows AS row MATCH (n:{node} {{{ID}: row}}) RETURN n.{ID}"
+            found.update((row[0], label) for row in self._bolt.run(query, rows=wanted))
+        return pl.Series([found.get(key, ENTITY) for key in ids], dtype=pl.String)
+
+    def __enter__(self) -> "GraphStore":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection and end the embedded server; a second call does nothing."""
+        self._finalizer()
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._bolt.closed else ""
+        return f"<GraphStore: {self._bolt.place.removeprefix('the ')}{state}>"
+
+
+def _shut_down(owner: int, bolt: Bolt, server: embedded.EmbeddedServer | None) -> None:
+    # A forked child inherits the store but must not end its parent's server.
+    if os.getpid() != owner:
+        return
+    try:
+        # First the driver: the server waits 20 to 40 s for open connections.
+        bolt.close()
+    finally:
+        if server is not None:
+            server.stop()
