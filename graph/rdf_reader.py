@@ -1,0 +1,327 @@
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from .builder import GraphBuilder
+from .columns import ENTITY, ID, ITEM, NAME, TEXT, USER
+from .errors import DataError, did_you_mean
+from .knowledge_graph import KnowledgeGraph
+from .rdf_statements import NIL, Literal, Statements, Term
+from .rdf_terms import (
+    HAS_ID,
+    INTERACTED_WITH,
+    ITEM_CLASS,
+    NAME_PREDICATES,
+    NODE_NS,
+    NS,
+    OWL,
+    RDFS,
+    RELATION_NS,
+    TEXT_PREDICATES,
+    USER_CLASS,
+    XSD,
+    local_name,
+    short_names,
+)
+
+log = logging.getLogger(__name__)
+
+URI = "uri"
+"""Property of a node: its IRI, where its id is another."""
+
+_UNTELLING = frozenset([OWL + "Thing", OWL + "NamedIndividual", RDFS + "Resource"])
+_INTEGERS = frozenset(
+    XSD + sign + kind
+    for sign in ("", "unsigned", "positive", "nonNegative", "nonPositive", "negative")
+    for kind in ("integer", "int", "long", "short", "byte", "Integer", "Int", "Long", "Short", "Byte")
+)
+_FLOATS = frozenset([XSD + "double", XSD + "float", XSD + "decimal"])
+
+
+class Reader:
+    """Makes a graph of RDF statements; `kgenre.graph.rdf.read_rdf` says how and explains the parameters."""
+
+    def __init__(
+        self,
+        statements: Statements,
+        *,
+        item_type: str | None,
+        user_type: str | None,
+        item_id: str | None,
+        interacted: str | None,
+        relations: Mapping[str, str],
+    ) -> None:
+        self.statements = statements
+        self.classes = short_names(
+            {kind for kinds in statements.types.values() for kind in kinds} | statements.sub_classes.keys(),
+            statements.prefixes,
+        )
+        self.item_classes, item_label = self._classes(item_type, ITEM_CLASS, ITEM)
+        self.user_classes, user_label = self._classes(user_type, USER_CLASS, USER)
+        self.builder = GraphBuilder(user_label=user_label, item_label=item_label)
+        known = {*statements.literals, *statements.links}
+        self.interacted = {p for p in statements.links if INTERACTED_WITH in self._properties(p)}
+        if interacted is not None:
+            self.interacted.add(_find(interacted, statements.links, "predicate between resources"))
+        self.item_key = None if item_id is None else _find(item_id, statements.literals, "literal property")
+        self.relations = {_find(name, known, "predicate"): relation for name, relation in relations.items()}
+        self.labels = self._labels()
+        self.ids = self._ids()
+
+    def build(self) -> KnowledgeGraph:
+        """The graph of all statements."""
+        self._add_nodes()
+        self._add_links()
+        return self.builder.build()
+
+    # -- what the vocabulary means ----------------------------------------------------------------
+
+    def _properties(self, predicate: str) -> set[str]:
+        return self.statements.ancestors(predicate, self.statements.sub_properties)
+
+    def _classes(self, asked: str | None, ours: str, default: str) -> tuple[set[str], str]:
+        """The classes whose members are items (or users), and their label."""
+        if asked is not None:
+            found = {_find(asked, self.classes, "class")}
+        else:
+            table = self.statements.sub_classes
+            found = {kind for kind in self.classes if ours in self.statements.ancestors(kind, table)}
+            found = found or {kind for kind, label in self.classes.items() if label == default}
+        return found, self.classes[next(iter(found))] if len(found) == 1 else default
+
+    def _labels(self) -> dict[str, str]:
+        statements, labels = self.statements, {}
+        for node, kinds in statements.types.items():
+            if not self.item_classes.isdisjoint(kinds):
+                labels[node] = self.builder.item_label
+            elif not self.user_classes.isdisjoint(kinds):
+                labels[node] = self.builder.user_label
+            else:
+                labels[node] = min((self.classes[k] for k in kinds if k not in _UNTELLING), default=ENTITY)
+        for predicate in self.interacted:
+            for user, item in statements.links[predicate]:
+                labels.setdefault(user, self.builder.user_label)
+                labels.setdefault(item, self.builder.item_label)
+        for pairs in statements.literals.values():
+            for node, _ in pairs:
+                labels.setdefault(node, ENTITY)
+        for links in statements.links.values():
+            for head, tail in links:
+                labels.setdefault(head, ENTITY)
+                ends: list[Term] = statements.members(tail) if statements.is_list(tail) else [tail]
+                for node in ends:
+                    if isinstance(node, str):
+                        labels.setdefault(node, ENTITY)
+        return labels
+
+    def _ids(self) -> dict[str, list[str]]:
+        """The ids of each node; an item that has several is as many items."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for predicate, pairs in self.statements.literals.items():
+            general = HAS_ID in self._properties(predicate)
+            for node, value in pairs:
+                item = self.labels[node] == self.builder.item_label
+                if predicate == self.item_key if item and self.item_key is not None else general:
+                    found[node].append(value.value)
+        owner: dict[tuple[str, str], str] = {}
+        without = 0
+        for node, label in self.labels.items():
+            if node not in found:
+                without += label == self.builder.item_label
+                found[node] = [node]
+            for key in found[node]:
+                other = owner.setdefault((label, key), node)
+                if other != node:
+                    raise DataError(
+                        f"{other} and {node} are both the {label} {key!r}; give each an id of its own"
+                    )
+        if self.item_key is not None and without:
+            log.warning("%d items have no %s; their IRI is their id", without, local_name(self.item_key))
+        return found
+
+    # -- nodes ------------------------------------------------------------------------------------
+
+    def _add_nodes(self) -> None:
+        nodes: dict[str, list[str]] = defaultdict(list)
+        for node, label in self.labels.items():
+            nodes[label].append(node)
+        names, texts = self._first_of(NAME_PREDICATES), self._first_of(TEXT_PREDICATES)
+        properties, lists = self._values()
+        for label, members in nodes.items():
+            columns = {}
+            for key, values in properties.items():
+                if any(node in values for node in members):
+                    rows = [values.get(node) for node in members]
+                    listed = key in lists or any(row is not None and len(row) > 1 for row in rows)
+                    columns[key] = _column(rows, listed)
+            uris = [
+                None if node.startswith(NODE_NS) or self.ids[node] == [node] else node for node in members
+            ]
+            if any(uris):
+                columns[URI] = pl.Series(uris, dtype=pl.String)
+            frame = pl.DataFrame(
+                {
+                    ID: pl.Series([self.ids[node] for node in members], dtype=pl.List(pl.String)),
+                    NAME: pl.Series([names.get(node) for node in members], dtype=pl.String),
+                    TEXT: pl.Series([texts.get(node) for node in members], dtype=pl.String),
+                    **{f"p:{key}": column for key, column in columns.items()},
+                }
+            ).explode(ID)
+            self.builder.add_nodes(
+                label, frame[ID], frame[NAME], frame[TEXT], {key: frame[f"p:{key}"] for key in columns}
+            )
+
+    def _first_of(self, predicates: Sequence[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for predicate in predicates:
+            values: dict[str, list[Literal]] = defaultdict(list)
+            for node, value in self.statements.literals.get(predicate, []):
+                values[node].append(value)
+            for node, candidates in values.items():
+                found.setdefault(node, _preferred(candidates)[0].value)
+        return found
+
+    def _values(self) -> tuple[dict[str, dict[str, list[Literal]]], set[str]]:
+        """The values of each property by node, and which properties are lists by their nature."""
+        statements = self.statements
+        given: dict[str, dict[str, list[Literal]]] = {}
+        for predicate, pairs in statements.literals.items():
+            if predicate in (*NAME_PREDICATES, *TEXT_PREDICATES, self.item_key):
+                continue
+            if HAS_ID in self._properties(predicate):
+                continue
+            values: dict[str, list[Literal]] = defaultdict(list)
+            for node, value in pairs:
+                values[node].append(value)
+            given[predicate] = {node: _preferred(candidates) for node, candidates in values.items()}
+        ordered = set()
+        for predicate, links in statements.links.items():
+            for node, head in links:
+                if statements.is_list(head):
+                    members = [value for value in statements.members(head) if isinstance(value, Literal)]
+                    if members or head == NIL:
+                        given.setdefault(predicate, {})[node] = members
+                        ordered.add(predicate)
+        names = short_names(given, statements.prefixes, reserved=(ID, NAME, TEXT, URI))
+        return {names[p]: values for p, values in given.items()}, {names[p] for p in ordered}
+
+    # -- interactions and facts -------------------------------------------------------------------
+
+    def _add_links(self) -> None:
+        statements = self.statements
+        names = self._relation_names()
+        for predicate, links in statements.links.items():
+            heads: list[str] = []
+            tails: list[str] = []
+            for head, tail in links:
+                for end in statements.members(tail) if statements.is_list(tail) else [tail]:
+                    if isinstance(end, str):
+                        heads.append(head)
+                        tails.append(end)
+            if heads:
+                self._add(predicate, names, heads, tails)
+
+    def _add(self, predicate: str, names: Mapping[str, str], heads: list[str], tails: list[str]) -> None:
+        notes = [
+            self.statements.annotations.get((h, predicate, t)) for h, t in zip(heads, tails, strict=True)
+        ]
+        frame = pl.DataFrame(
+            {
+                "head": pl.Series([self.ids[node] for node in heads], dtype=pl.List(pl.String)),
+                "tail": pl.Series([self.ids[node] for node in tails], dtype=pl.List(pl.String)),
+                "head_label": [self.labels[node] for node in heads],
+                "tail_label": [self.labels[node] for node in tails],
+                "weight": pl.Series([note and note.get("weight") for note in notes], dtype=pl.Float64),
+                "timestamp": pl.Series([note and note.get("timestamp") for note in notes], dtype=pl.Float64),
+            }
+        )
+        frame = frame.explode("head").explode("tail")
+        if predicate not in self.interacted:
+            self.builder.add_facts(
+                names[predicate],
+                frame["head"],
+                frame["tail"],
+                frame["head_label"],
+                frame["tail_label"],
+                frame["weight"],
+                frame["timestamp"],
+            )
+            return
+        user_label, item_label = self.builder.user_label, self.builder.item_label
+        wrong = frame.filter((pl.col("head_label") != user_label) | (pl.col("tail_label") != item_label))
+        if len(wrong):
+            head, tail, head_label, tail_label = wrong.row(0)[:4]
+            raise DataError(
+                f"{local_name(predicate)} leads from {head_label} {head!r} to {tail_label} {tail!r}; an "
+                f"interaction leads from a {user_label} to a {item_label}: give user_type and item_type"
+            )
+        self.builder.add_interactions(frame["head"], frame["tail"], frame["weight"], frame["timestamp"])
+
+    def _relation_names(self) -> dict[str, str]:
+        names = dict(self.relations)
+        for predicate in self.statements.links:
+            ours = {p for p in self._properties(predicate) if p.startswith(RELATION_NS)}
+            if ours:
+                names.setdefault(predicate, local_name(min(ours)))
+        others = self.statements.links.keys() - names.keys()
+        return short_names(others, self.statements.prefixes, reserved=names.values()) | names
+
+
+def _find(name: str, known: Iterable[str], what: str) -> str:
+    """The IRI that is meant: given whole, or by its local name where only one has it."""
+    known = list(known)
+    if name in known:
+        return name
+    found = [iri for iri in known if local_name(iri) == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(f"{name!r} could be any {what} of {', '.join(sorted(found))}; give the whole IRI")
+    names = sorted({local_name(iri) for iri in known if not iri.startswith(NS)})
+    raise DataError(
+        f"no {what} {name!r}; there are {', '.join(names[:10]) or 'none'}"
+        f"{did_you_mean(local_name(name), names)}"
+    )
+
+
+def _preferred(values: list[Literal]) -> list[Literal]:
+    """The values without a language or in English, else all; sorted, since RDF knows no order."""
+    chosen = [v for v in values if v.language is None or v.language.split("-")[0] == "en"] or values
+    return sorted(set(chosen), key=lambda value: (value.language is not None, value.value, value.datatype))
+
+
+def _column(rows: list[list[Literal] | None], listed: bool) -> pl.Series:
+    kinds = {_kind(value) for row in rows if row is not None for value in row}
+    if kinds == {int, float}:
+        kinds = {float}
+    kind = kinds.pop() if len(kinds) == 1 else str
+    dtype = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean, str: pl.String}[kind]
+    values = [None if row is None else [_convert(value, kind) for value in row] for row in rows]
+    if listed:
+        return pl.Series(values, dtype=pl.List(dtype))
+    return pl.Series([value[0] if value else None for value in values], dtype=dtype)
+
+
+def _kind(literal: Literal) -> type:
+    value, datatype = literal.value.strip(), literal.datatype
+    try:
+        if datatype in _INTEGERS:
+            return int if abs(int(value)) < 2**63 else str
+        if datatype in _FLOATS:
+            float(value)
+            return float
+    except ValueError:
+        return str
+    return bool if datatype == XSD + "boolean" and value in ("true", "false", "1", "0") else str
+
+
+def _convert(literal: Literal, kind: type) -> Any:
+    if kind is bool:
+        return literal.value.strip() in ("true", "1")
+    if kind is float:
+        number = float(literal.value)
+        return None if number != number else number
+    return kind(literal.value)
