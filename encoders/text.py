@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from kgenre.graph.cache import user_cache_dir
 from kgenre.graph.errors import DataError
 from kgenre.graph.progress import bar
 
 from .text_model import DEFAULT_MODEL, TextModel, find_model
-from .vector_cache import VectorCache, user_cache_dir
+from .vector_cache import VectorCache
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class TextEncoder:
     cache
         Whether vectors are kept on disk.
     cache_dir
-        Where; the user's cache folder (see `kgenre.encoders.vector_cache.user_cache_dir`) if None.
+        Where; the user's cache folder (see `kgenre.graph.cache.user_cache_dir`) if None.
     device
         Where the model runs.
     """

@@ -1,9 +1,7 @@
 """Vectors on disk by the content they stand for."""
 
 import logging
-import os
 import sqlite3
-import sys
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -20,29 +18,12 @@ _LOOKUP = 500
 """Keys a query asks for at a time; SQLite allows 999 parameters in its oldest builds."""
 
 
-def user_cache_dir() -> Path:
-    """Where kgenre keeps what it can compute again.
-
-    ``$KGENRE_CACHE_DIR`` if set, else the platform's place for a user's caches (``$XDG_CACHE_HOME`` or
-    ``~/.cache`` on Linux), in a folder ``kgenre``.
-    """
-    if configured := os.environ.get("KGENRE_CACHE_DIR"):
-        return Path(configured).expanduser()
-    if sys.platform == "win32":
-        root = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        root = "~/Library/Caches"
-    else:
-        root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(root).expanduser() / "kgenre"
-
-
 class VectorCache:
     """A file of vectors by 32-byte key, shared safely between processes.
 
     One SQLite database in write-ahead mode: a row is there whole or not at all, whatever is killed, and
-    writers wait for each other. A cache that cannot be opened, read or written (disk full, no permission, not a
-    database) is said once in the log and then left alone: it costs time, never an answer.
+    writers wait for each other. A cache that cannot be opened, read or written (disk full, no permission, not
+    a database) is said once in the log and then left alone: it costs time, never an answer.
 
     Parameters
     ----------

@@ -112,9 +112,9 @@ class Reader:
             for head, tail in links:
                 labels.setdefault(head, ENTITY)
                 ends: list[Term] = statements.members(tail) if statements.is_list(tail) else [tail]
-                for node in ends:
-                    if isinstance(node, str):
-                        labels.setdefault(node, ENTITY)
+                for end in ends:
+                    if isinstance(end, str):
+                        labels.setdefault(end, ENTITY)
         return labels
 
     def _ids(self) -> dict[str, list[str]]:
