@@ -180,13 +180,7 @@ def _interactions(path: Path, weight: str | None, threshold: float | None) -> pl
         USER_ID, ITEM_ID, *([pl.col(source).alias(WEIGHT)] if source in table.types else []), *_time(table)
     )
     if source in table.types:
-        bad = ~frame[WEIGHT].is_finite()
-        if bad.any():
-            row = table.line(bad) - 2
-            raise DataError(
-                f"{path} line {row + 2}: {source} is {frame[WEIGHT][row]}; give a finite number "
-                "(above 0 a like, below 0 a dislike)"
-            )
+        _check_finite(table, source, "a finite number (above 0 a like, below 0 a dislike)")
         if threshold is not None:
             opinion = (
                 pl.when(pl.col(WEIGHT) >= threshold).then(1.0).when(pl.col(WEIGHT) < threshold).then(-1.0)
@@ -198,6 +192,15 @@ def _interactions(path: Path, weight: str | None, threshold: float | None) -> pl
             path,
         )
     return frame
+
+
+def _check_finite(table: AtomicTable, column: str, remedy: str) -> None:
+    bad = ~table.frame[column].is_finite()
+    if bad.any():
+        line = table.line(bad)
+        raise DataError(
+            f"{table.path} line {line}: {column} is {table.frame[column][line - 2]}; give {remedy}"
+        )
 
 
 def _time(table: AtomicTable) -> list[str]:
@@ -267,6 +270,8 @@ def _add_facts(builder: GraphBuilder, files: dict[str, Path], links: pl.DataFram
     facts = pl.DataFrame(schema={HEAD_ID: pl.String, TAIL_ID: pl.String})
     if "kg" in files:
         table = read_table(files["kg"], ids=(HEAD_ID, RELATION_ID, TAIL_ID), floats=(WEIGHT, TIMESTAMP))
+        if WEIGHT in table.types:
+            _check_finite(table, WEIGHT, "a finite number or nothing")
         facts = table.frame
     named = pl.concat([facts[HEAD_ID], facts[TAIL_ID].alias(HEAD_ID)]).unique()
     idle = links.filter(~pl.col(ENTITY_ID).is_in(named.implode()))

@@ -68,6 +68,8 @@ class GraphBuilder:
             for key in properties if isinstance(properties, Mapping) else properties.columns:
                 if key in (ID, NAME, TEXT):
                     raise DataError(f"a property of {label} cannot be called {key!r}; pass it as the {key}")
+                if not key or "\0" in key:
+                    raise DataError(f"a property of {label} cannot be called {key!r}; rename it")
                 columns.append(pl.Series(key, properties[key]))
         for column in columns:
             if len(column) != len(frame):

@@ -135,7 +135,8 @@ def _download(target: Path) -> Path:
             f"{sys.executable} -m ensurepip"
         )
     reasons = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines[-1:]
+    reason = reasons[-1] if reasons else "pip failed"
     raise DataError(
-        f"cannot download the demo data ({reasons[-1] if reasons else 'pip failed'}); connect to the internet "
-        "for the first run, or check the package index that pip uses"
+        f"cannot download the demo data ({reason}); connect to the internet for the first run, or check the "
+        "package index that pip uses"
     )

@@ -256,7 +256,7 @@ class Reader:
             head, tail, head_label, tail_label = wrong.row(0)[:4]
             raise DataError(
                 f"{local_name(predicate)} leads from {head_label} {head!r} to {tail_label} {tail!r}; an "
-                f"interaction leads from a {user_label} to a {item_label}: give user_type and item_type"
+                f"interaction leads from {user_label} to {item_label}; give user_type and item_type"
             )
         self.builder.add_interactions(frame["head"], frame["tail"], frame["weight"], frame["timestamp"])
 
