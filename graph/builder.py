@@ -223,7 +223,10 @@ class GraphBuilder:
                 continue
             for (label,), group in facts.select(label_column, column).unique().group_by(label_column):
                 named.setdefault(str(label), []).append(group.select(pl.col(column).alias(ID)))
-        return {label: _merge_nodes(label, frames) for label, frames in named.items()}
+        merged = {label: _merge_nodes(label, frames) for label, frames in named.items()}
+        # Nor is a label that no node has a label.
+        kept = (self.user_label, self.item_label)
+        return {label: frame for label, frame in merged.items() if label in kept or len(frame)}
 
 
 def _check_ids(ids: pl.Series, kind: str) -> None:

@@ -155,7 +155,9 @@ class Reader:
             for key, values in properties.items():
                 if any(node in values for node in members):
                     rows = [values.get(node) for node in members]
-                    listed = key in lists or any(row is not None and len(row) > 1 for row in rows)
+                    listed = any((key, node) in lists for node in members) or any(
+                        row is not None and len(row) > 1 for row in rows
+                    )
                     columns[key] = _column(rows, listed)
             uris = [
                 None if node.startswith(NODE_NS) or self.ids[node] == [node] else node for node in members
@@ -184,8 +186,8 @@ class Reader:
                 found.setdefault(node, _preferred(candidates)[0].value)
         return found
 
-    def _values(self) -> tuple[dict[str, dict[str, list[Literal]]], set[str]]:
-        """The values of each property by node, and which properties are lists by their nature."""
+    def _values(self) -> tuple[dict[str, dict[str, list[Literal]]], set[tuple[str, str]]]:
+        """The values of each property by node, and which (property, node) has an RDF list."""
         statements = self.statements
         given: dict[str, dict[str, list[Literal]]] = {}
         for predicate, pairs in statements.literals.items():
@@ -204,9 +206,9 @@ class Reader:
                     members = [value for value in statements.members(head) if isinstance(value, Literal)]
                     if members or head == NIL:
                         given.setdefault(predicate, {})[node] = members
-                        ordered.add(predicate)
+                        ordered.add((predicate, node))
         names = short_names(given, statements.prefixes, reserved=(ID, NAME, TEXT, URI))
-        return {names[p]: values for p, values in given.items()}, {names[p] for p in ordered}
+        return {names[p]: values for p, values in given.items()}, {(names[p], node) for p, node in ordered}
 
     # -- interactions and facts -------------------------------------------------------------------
 

@@ -1,0 +1,247 @@
+from pathlib import Path
+
+import pytest
+import rdflib
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kgenre.graph import KnowledgeGraph
+from kgenre.graph.errors import DataError
+
+FILMS = Path(__file__).parents[2] / "examples" / "films.ttl"
+PREFIXES = """
+@prefix rdf: <http://www.w3.org/1999/02/22-rdf-syntax-ns#> .
+@prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .
+@prefix owl: <http://www.w3.org/2002/07/owl#> .
+@prefix xsd: <http://www.w3.org/2001/XMLSchema#> .
+@prefix schema: <https://schema.org/> .
+@prefix foaf: <http://xmlns.com/foaf/0.1/> .
+@prefix k: <urn:kgenre:ns:> .
+@prefix x: <http://example.org/> .
+"""
+SHOP = """
+x:ann a foaf:Person ; x:bought x:alien, x:babe .
+x:alien a x:Film ; rdfs:label "Alien" ; rdfs:comment "In space." ; x:imdb "tt1" ; x:year 1979 ; x:score 8.5 ;
+    x:tag "scary", "dark" ; x:directed x:scott ; x:seen true .
+x:babe a x:Film ; schema:name "Babe"@en, "Ein Schweinchen"@de ; x:imdb "tt2" ; x:year 1995 ; x:tag "pig" .
+x:scott a foaf:Person ; foaf:name "Ridley Scott" .
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(turtle, suffix=".ttl", **options):
+        path = tmp_path / f"graph{suffix}"
+        path.write_text(PREFIXES + turtle)
+        return KnowledgeGraph.from_rdf(path, **options)
+
+    return read
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_rdf_of_any_graph_is_the_same_graph(graphs, data):
+    kg = data.draw(graphs)
+    assert KnowledgeGraph.from_rdf(kg.to_rdf()).differences(kg) == []
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Dataset.(default_context|contexts) is deprecated"
+)  # rdflib's own serializers
+@pytest.mark.parametrize(
+    ("suffix", "form"),
+    [
+        ("ttl", "turtle"),
+        ("nt", "nt"),
+        ("rdf", "xml"),
+        ("jsonld", "json-ld"),
+        ("trig", "trig"),
+        ("nq", "nquads"),
+    ],
+)
+def test_every_file_format_gives_the_same_graph(small, tmp_path, suffix, form):
+    graph = small.to_rdf()
+    if form in ("trig", "nquads"):
+        dataset = rdflib.Dataset()
+        for triple in graph:
+            dataset.add(triple)
+        graph = dataset
+    path = tmp_path / f"graph.{suffix}"
+    graph.serialize(path, format=form, encoding="utf-8")
+    assert KnowledgeGraph.from_rdf(path).differences(small) == []
+
+
+def test_rdflib_datasets_are_taken_with_all_their_graphs(small):
+    dataset = rdflib.Dataset()
+    for n, triple in enumerate(small.to_rdf()):
+        dataset.graph(rdflib.URIRef(f"urn:g:{n % 2}")).add(triple)
+    assert KnowledgeGraph.from_rdf(dataset).differences(small) == []
+
+
+def test_classes_literals_and_links_become_labels_properties_and_facts(read):
+    kg = read(SHOP, item_type="Film")
+    assert kg.labels == ("User", "Film", "Person")
+    assert list(kg.items.vocabulary) == ["http://example.org/alien", "http://example.org/babe"]
+    assert kg.items.names.to_pylist() == ["Alien", "Babe"]
+    assert kg.items.texts.to_pylist() == ["In space.", None]
+    assert kg.items.properties.to_pylist() == [
+        {"imdb": "tt1", "score": 8.5, "seen": True, "tag": ["dark", "scary"], "year": 1979},
+        {"imdb": "tt2", "score": None, "seen": None, "tag": ["pig"], "year": 1995},
+    ]
+    assert kg.relations == ("bought", "directed")
+    assert kg.node_name(kg.relation("directed").tail[0]) == "Ridley Scott"
+
+
+def test_items_users_ids_interactions_and_relations_are_what_the_caller_names(read):
+    kg = read(
+        SHOP,
+        item_type="http://example.org/Film",
+        user_type="Person",
+        item_id="imdb",
+        interacted="bought",
+        relations={"directed": "DIRECTED_BY"},
+    )
+    assert kg.labels == ("Person", "Film")
+    assert list(kg.items.vocabulary) == ["tt1", "tt2"]
+    assert kg.items.properties.column("uri").to_pylist() == [
+        "http://example.org/alien",
+        "http://example.org/babe",
+    ]
+    assert kg.n_interactions == 2
+    assert kg.relations == ("DIRECTED_BY",)
+
+
+def test_a_file_can_say_itself_what_its_items_are(read):
+    kg = read(
+        SHOP
+        + """x:Film rdfs:subClassOf x:Product . x:Product rdfs:subClassOf k:Item .
+        x:imdb rdfs:subPropertyOf k:id . x:bought rdfs:subPropertyOf k:interacted .
+        x:directed rdfs:subPropertyOf <urn:kgenre:relation:DIRECTED%20BY> .
+        x:ann a x:Customer . x:Customer rdfs:subClassOf k:User ."""
+    )
+    assert kg.labels[0] == "Customer"
+    assert list(kg.items.vocabulary) == ["tt1", "tt2"]
+    assert kg.n_interactions == 2
+    assert kg.relations == ("DIRECTED BY",)
+    assert kg.items.label == "Item"
+
+
+def test_an_item_with_two_ids_is_two_items_with_all_its_facts(read):
+    kg = read(
+        'x:a a x:Film ; rdfs:label "Alien" ; x:key "1", "2" ; x:by x:b .', item_type="Film", item_id="key"
+    )
+    assert list(kg.items.vocabulary) == ["1", "2"]
+    assert kg.items.names.to_pylist() == ["Alien", "Alien"]
+    assert len(kg.relation("by")) == 2
+
+
+def test_items_without_the_asked_id_keep_their_iri_and_are_counted(read, caplog):
+    kg = read(SHOP + "x:third a x:Film ; x:year 2000 .", item_type="Film", item_id="imdb")
+    assert "1 items have no imdb" in caplog.text
+    assert list(kg.items.vocabulary) == ["http://example.org/third", "tt1", "tt2"]
+
+
+def test_names_that_two_vocabularies_share_get_their_prefix(read):
+    kg = read(
+        """x:a a x:Film ; x:title "Alien" ; foaf:title "Ms" ; x:knows x:b ; foaf:knows x:b .
+        x:b a foaf:Film ; x:name "b" ; <http://other.example/name> "c" ."""
+    )
+    assert kg.labels == ("User", "Item", "foaf__Film", "x__Film")
+    assert kg.relations == ("foaf__knows", "x__knows")
+    assert kg.table("x__Film").properties.column_names == ["foaf__title", "x__title"]
+    assert kg.table("foaf__Film").properties.column_names == ["ns0__name", "x__name"]
+
+
+def test_ontology_is_no_node(read):
+    kg = read(
+        """x:Film a owl:Class ; rdfs:label "film" ; rdfs:subClassOf x:Work ; x:note "n" .
+        x:by a owl:ObjectProperty ; rdfs:domain x:Film ; rdfs:label "by" .
+        x:a a x:Film, owl:NamedIndividual ; x:by x:b ; owl:sameAs x:c ."""
+    )
+    assert [kg.node_id(n).rpartition("/")[2] for n in range(kg.n_nodes)] == ["b", "a"]
+    assert kg.labels == ("User", "Item", "Entity", "Film")
+
+
+def test_lists_keep_their_order_and_lists_of_resources_are_facts(read):
+    kg = read('x:a a x:Film ; x:steps ("c" "a" "b" "a") ; x:cast (x:p x:q) ; x:none () .')
+    assert kg.table("Film").properties.to_pylist() == [{"none": [], "steps": ["c", "a", "b", "a"]}]
+    assert len(kg.relation("cast")) == 2
+
+
+def test_values_of_mixed_types_are_strings_and_numbers_of_two_kinds_floats(read):
+    kg = read(
+        """x:a a x:T ; x:p 1 ; x:q 1 ; x:big 99999999999999999999 ; x:bad "no"^^xsd:integer .
+        x:b a x:T ; x:p "one" ; x:q 2.5 ; x:big 1 ; x:bad 2 ."""
+    )
+    assert kg.table("T").properties.to_pylist() == [
+        {"bad": "no", "big": "99999999999999999999", "p": "1", "q": 1.0},
+        {"bad": "2", "big": "1", "p": "one", "q": 2.5},
+    ]
+
+
+def test_anonymous_nodes_are_numbered_alike_each_time(read):
+    turtle = 'x:a x:by [ rdfs:label "one" ], [ rdfs:label "two" ] .'
+    one = read(turtle)
+    assert one.equals(read(turtle))
+    assert list(one.table("Entity").vocabulary) == ["_:b0", "_:b1", "http://example.org/a"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"item_type": "Filn"}, "no class 'Filn'; there are Film, Person; nearest: Film"),
+        ({"item_id": "idmb"}, "no literal property 'idmb'.*nearest: imdb"),
+        ({"interacted": "bougth"}, "no predicate between resources 'bougth'.*nearest: bought"),
+        ({"relations": {"direct": "X"}}, "no predicate 'direct'.*nearest: directed"),
+        ({"item_type": "Person", "user_type": "Person"}, "cannot share the label 'Person'"),
+        ({"interacted": "directed"}, "directed leads from Film .* to Person"),
+    ],
+)
+def test_what_is_not_in_the_data_is_refused_with_the_nearest(read, options, message):
+    with pytest.raises(DataError, match=message):
+        read(SHOP, **options)
+
+
+def test_a_local_name_of_two_classes_must_be_given_whole(read):
+    with pytest.raises(
+        DataError, match=r"'Film' could be any class of http://example.org/Film, http://xmlns"
+    ):
+        read("x:a a x:Film . x:b a foaf:Film .", item_type="Film")
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        KnowledgeGraph.from_rdf(tmp_path / "none.ttl")
+    with pytest.raises(DataError, match=r"unknown RDF suffix '\.csv'"):
+        KnowledgeGraph.from_rdf(tmp_path / "none.csv")
+    (tmp_path / "folder.ttl").mkdir()
+    with pytest.raises(DataError, match="cannot read"):
+        KnowledgeGraph.from_rdf(tmp_path / "folder.ttl")
+    (tmp_path / "latin.nt").write_bytes('<urn:a> <urn:b> "é" .'.encode("latin-1"))
+    with pytest.raises(DataError, match=r"latin\.nt line 1: not valid N-Triples: .*utf-8"):
+        KnowledgeGraph.from_rdf(tmp_path / "latin.nt")
+
+
+def test_films_file_has_names_for_everything_and_both_ids():
+    kg = KnowledgeGraph.from_rdf(FILMS)
+    assert (kg.n_items, kg.relations) == (480, ("DIRECTED_BY", "HAS_THEME", "STARRING"))
+    assert all(table.names.null_count == 0 for table in kg.tables)
+    assert kg.items.texts.null_count == 0
+    assert sum(value is not None for value in kg.items.properties.column("freebaseId").to_pylist()) > 440
+    alien = kg.slice("Movie").start + kg.items.vocabulary.get("183")
+    directors = kg.relation("DIRECTED_BY")
+    assert [kg.node_name(n) for n in directors.tail[directors.head == alien]] == ["Ridley Scott"]
+
+
+def test_films_file_agrees_with_the_corrected_links():
+    kg = KnowledgeGraph.from_rdf(FILMS)
+    links = dict(
+        line.split("\t") for line in FILMS.resolve().with_name("ml-100k.link").read_text().splitlines()
+    )
+    ours = zip(kg.items.vocabulary, kg.items.properties.column("freebaseId").to_pylist(), strict=True)
+    assert all(links.get(item) == entity for item, entity in ours)
+
+
+def test_films_file_round_trips_through_our_own_vocabulary():
+    kg = KnowledgeGraph.from_rdf(FILMS)
+    assert KnowledgeGraph.from_rdf(kg.to_rdf()).differences(kg) == []
