@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import rdflib
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kgenre.graph import KnowledgeGraph
@@ -38,7 +38,6 @@ def read(tmp_path):
     return read
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_rdf_of_any_graph_is_the_same_graph(graphs, data):
     kg = data.draw(graphs)
