@@ -5,13 +5,13 @@ Every function takes `hits`, a boolean array of shape (n_users, k): whether the 
 """
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from .data import FloatArray
-
+Scores = TypeVar("Scores", bound=npt.NDArray[Any])
 BoolArray = npt.NDArray[np.bool_]
 Metric = Callable[[BoolArray, npt.NDArray[np.int64]], npt.NDArray[np.float64]]
 
@@ -62,7 +62,7 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def top_k(scores: FloatArray, k: int) -> npt.NDArray[np.int32]:
+def top_k(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.int32]:
     """Columns of the `k` highest scores of each row, best first; ties by lower column.
 
     Parameters
@@ -104,7 +104,7 @@ def hits_of(ranked: npt.NDArray[np.int32], relevant: sparse.csr_matrix) -> BoolA
     return hits
 
 
-def mask(scores: FloatArray, seen: sparse.csr_matrix) -> FloatArray:
+def mask(scores: Scores, seen: sparse.csr_matrix) -> Scores:
     """Set the scores of seen items, and NaN ones, to -inf (in place) and return them."""
     rows = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
     scores[rows, seen.indices] = -np.inf

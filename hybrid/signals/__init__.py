@@ -1,1 +1,32 @@
-"""Signals."""
+"""Signals: one opinion on every item each, given a history."""
+
+from .base import ItemSimilaritySignal, Signal, SignalConfig
+from .closed_form import ClosedForm, Slim
+from .facts import Facts
+from .gnn import GNN
+from .multihop import MultiHop
+from .popularity import Popularity
+from .similarity import Similarity
+from .svd import ScaledSVD
+from .text import TextCosine
+
+SIGNALS: dict[str, type[Signal]] = {
+    signal.name: signal
+    for signal in (MultiHop, TextCosine, Popularity, ClosedForm, Slim, ScaledSVD, GNN, Facts, Similarity)
+}
+"""Every signal by its name."""
+
+__all__ = [
+    "GNN",
+    "SIGNALS",
+    "ClosedForm",
+    "Facts",
+    "MultiHop",
+    "Popularity",
+    "ScaledSVD",
+    "Signal",
+    "SignalConfig",
+    "Similarity",
+    "Slim",
+    "TextCosine",
+]

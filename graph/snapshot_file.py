@@ -1,0 +1,77 @@
+"""A snapshot as files: node tables as Parquet, edges as safetensors, a JSON index."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file, save_file
+
+from .columns import ID, NAME, TEXT
+from .knowledge_graph import Facts, Interactions, KnowledgeGraph, NodeTable
+from .vocabulary import Vocabulary
+
+_INTERACTION = ("user", "item", "weight", "timestamp")
+_FACT = ("head", "tail", "weight", "timestamp")
+
+
+def write_snapshot(kg: KnowledgeGraph, folder: Path) -> None:
+    """Write a graph into an existing, empty folder."""
+    for index, table in enumerate(kg.tables):
+        ids = pa.array(table.vocabulary.ids.tolist(), type=pa.string())
+        columns = [ids, table.names, table.texts, *table.properties.columns]
+        names = [ID, NAME, TEXT, *(f"property:{name}" for name in table.properties.column_names)]
+        pq.write_table(pa.table(columns, names=names), folder / f"nodes-{index}.parquet")
+    arrays: dict[str, Any] = {}
+    for column in _INTERACTION:
+        _keep(arrays, f"interactions.{column}", getattr(kg.interactions, column))
+    for index, facts in enumerate(kg.facts):
+        for column in _FACT:
+            _keep(arrays, f"facts.{index}.{column}", getattr(facts, column))
+    save_file(arrays, folder / "edges.safetensors")
+    index_json = {"labels": list(kg.labels), "relations": list(kg.relations)}
+    (folder / "graph.json").write_text(json.dumps(index_json), encoding="utf-8")
+
+
+def read_snapshot(folder: Path) -> KnowledgeGraph:
+    """Read what `write_snapshot` wrote."""
+    index_json = json.loads((folder / "graph.json").read_text(encoding="utf-8"))
+    arrays = load_file(folder / "edges.safetensors")
+    for array in arrays.values():
+        array.flags.writeable = False
+    tables = []
+    for index, label in enumerate(index_json["labels"]):
+        table = pq.read_table(folder / f"nodes-{index}.parquet")
+        properties = table.drop_columns([ID, NAME, TEXT])
+        properties = properties.rename_columns(
+            [name.removeprefix("property:") for name in properties.column_names]
+        )
+        tables.append(
+            NodeTable(
+                label=label,
+                vocabulary=Vocabulary(pl.Series(table[ID]).to_list(), kind=label.lower()),
+                names=_whole(table[NAME]),
+                texts=_whole(table[TEXT]),
+                properties=properties,
+            )
+        )
+    return KnowledgeGraph(
+        tables=tuple(tables),
+        interactions=Interactions(**{key: arrays.get(f"interactions.{key}") for key in _INTERACTION}),
+        facts=tuple(
+            Facts(relation, **{key: arrays.get(f"facts.{index}.{key}") for key in _FACT})
+            for index, relation in enumerate(index_json["relations"])
+        ),
+    )
+
+
+def _keep(arrays: dict[str, Any], name: str, array: Any) -> None:
+    if array is not None:
+        arrays[name] = np.ascontiguousarray(array)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], type=column.type)

@@ -1,0 +1,215 @@
+"""Configuration: one frozen object, defaults stated once, YAML in and out, a misspelt key is an error."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kgenre.encoders import TextEncoderConfig
+from kgenre.graph.errors import ConfigError, did_you_mean
+
+from .fusion import FusionConfig
+from .signals import SIGNALS, Signal, SignalConfig
+from .signals.closed_form import ClosedFormConfig, SlimConfig
+from .signals.facts import FactsConfig
+from .signals.gnn import GNNConfig
+from .signals.multihop import MultiHopConfig
+from .signals.popularity import PopularityConfig
+from .signals.similarity import SimilarityConfig
+from .signals.svd import ScaledSVDConfig
+from .signals.text import TextConfig
+
+CARD = ("multihop", "text", "popularity")
+"""The three that always stand in the ledger, with weight 0 where validation gives them none."""
+PRESETS = ("default", "genre", "fast")
+
+
+class ValidationConfig(BaseModel):
+    """How the fit validates.
+
+    Attributes
+    ----------
+    share
+        Share of each user's likes that is held out where no validation set is given: the latest ones if they have
+        timestamps, else drawn at random.
+    k
+        Cut of the ndcg that everything is chosen by.
+    users
+        At most so many users are looked at while choosing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    share: float = Field(0.1, gt=0, lt=1)
+    k: int = Field(20, ge=1)
+    users: int = Field(3000, ge=1)
+
+
+class HybridConfig(BaseModel):
+    """Everything that shapes a `HybridRecommender`.
+
+    `signals` names the signals to fit, in the order of the ledger; each has a section of its own below. A setting
+    that is given is kept; the others are chosen on validation where a signal has values worth trying (`tune`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    signals: tuple[str, ...] = ("multihop", "text", "popularity", "closed_form", "slim", "svd", "gnn", "facts")
+    fusion: FusionConfig = FusionConfig()
+    validation: ValidationConfig = ValidationConfig()
+    tune: bool = True
+    baselines: bool = True
+    """Score Pop, ItemKNN, P3a and EASE on the same validation set at every fit."""
+    seed: int = Field(0, ge=0)
+    text_encoder: TextEncoderConfig = TextEncoderConfig()
+    multihop: MultiHopConfig = MultiHopConfig()
+    text: TextConfig = TextConfig()
+    popularity: PopularityConfig = PopularityConfig()
+    closed_form: ClosedFormConfig = ClosedFormConfig()
+    slim: SlimConfig = SlimConfig()
+    svd: ScaledSVDConfig = ScaledSVDConfig()
+    gnn: GNNConfig = GNNConfig()
+    facts: FactsConfig = FactsConfig()
+    similarity: SimilarityConfig = SimilarityConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in (*self.signals, *self.fusion.weights):
+            if name not in SIGNALS:
+                raise ConfigError(f"unknown signal {name!r}{did_you_mean(name, SIGNALS)}")
+        if not self.signals:
+            raise ConfigError("signals is empty; name at least one of " + ", ".join(SIGNALS))
+        if len(set(self.signals)) < len(self.signals):
+            raise ConfigError(f"signals names one twice: {', '.join(self.signals)}")
+        if self.fusion.method != "learned" and set(self.fusion.weights) != set(self.signals):
+            raise ConfigError(
+                f"fusion {self.fusion.method!r} needs a weight for each signal ({', '.join(self.signals)}), "
+                f"got {', '.join(self.fusion.weights) or 'none'}"
+            )
+        return self
+
+    @classmethod
+    def preset(cls, name: Literal["default", "genre", "fast"] | str) -> "HybridConfig":
+        """``default``: everything; ``genre``: the card's three signals with fixed weights; ``fast``: no GNN, no SLIM."""
+        if name == "default":
+            return cls()
+        if name == "genre":
+            weights = {"multihop": 0.5, "text": 0.3, "popularity": 0.2}
+            return cls(signals=CARD, fusion=FusionConfig(method="fixed", weights=weights), tune=False)
+        if name == "fast":
+            return cls(signals=("multihop", "text", "popularity", "closed_form", "svd", "facts"))
+        raise ConfigError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}")
+
+    @classmethod
+    def blend(cls, similarity: str = "cosine", a: float = 0.5) -> "HybridConfig":
+        """GENRE's ``R = a s + (1 - a) Popularity`` with s ``cosine``, ``jaccard`` or ``tfidf``."""
+        if not 0 <= a <= 1:
+            raise ConfigError(f"a={a} is outside [0, 1]")
+        return cls.from_dict(
+            {
+                "signals": ["similarity", "popularity"],
+                "similarity": {"method": similarity},
+                "fusion": {"method": "blend", "weights": {"similarity": a, "popularity": 1 - a}},
+                "tune": False,
+            }
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "HybridConfig":
+        """Build from plain values.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown key (naming the nearest one) or a value out of range, with its place.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(_explain(error)) from None
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> "HybridConfig":
+        """Read a YAML file; ``preset: NAME`` in it starts from a preset. Raises `ConfigError`."""
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(f"no configuration file {path}; check the path") from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"cannot read configuration {path}: {' '.join(str(error).split())}") from None
+        if values is None:
+            values = {}
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: a configuration is a mapping of keys to values, not {values!r}")
+        base = cls.preset(str(values.pop("preset", "default")))
+        return base.updated(values)
+
+    def updated(self, values: Mapping[str, Any]) -> "HybridConfig":
+        """A copy with some values replaced, section by section."""
+        merged = _merge(self.model_dump(exclude_unset=True), values)
+        return HybridConfig.from_dict(merged)
+
+    def with_settings(self, settings: list[str]) -> "HybridConfig":
+        """A copy with ``key=value`` settings applied; a dotted key reaches into a section, the value is YAML."""
+        config = self
+        for setting in settings:
+            key, equals, text = setting.partition("=")
+            if not equals or not key.strip():
+                raise ConfigError(f"--set {setting!r} is not key=value, as in gnn.seeds=3")
+            try:
+                value: Any = yaml.safe_load(text)
+            except yaml.YAMLError:
+                raise ConfigError(f"--set {setting!r}: the value is not YAML") from None
+            for part in reversed(key.strip().split(".")):
+                value = {part: value}
+            config = config.updated(value)
+        return config
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, complete."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """As YAML, complete; `from_yaml` of it gives an equal configuration."""
+        return str(yaml.safe_dump(self.to_dict(), sort_keys=False))
+
+    def signal(self, name: str) -> Signal:
+        """An unfitted signal with the settings of its section."""
+        return SIGNALS[name](self.section(name))
+
+    def section(self, name: str) -> SignalConfig:
+        """The settings of one signal."""
+        section: SignalConfig = getattr(self, name)
+        return section
+
+
+def _merge(base: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in values.items():
+        old = merged.get(key)
+        # Weights by signal are one value: a new set replaces the old one.
+        nested = isinstance(old, dict) and isinstance(value, Mapping) and key != "weights"
+        merged[key] = _merge(old, value) if nested and isinstance(old, dict) else value
+    return merged
+
+
+def _explain(error: ValidationError) -> str:
+    problems = []
+    for detail in error.errors():
+        place = [str(part) for part in detail["loc"]]
+        where = ".".join(place) or "configuration"
+        if detail["type"] == "extra_forbidden":
+            siblings = [".".join([*place[:-1], key]) for key in _known_keys(place[:-1])]
+            problems.append(f"unknown configuration key {where!r}{did_you_mean(where, siblings)}")
+        elif detail["type"] == "value_error":
+            problems.append(str(detail["ctx"]["error"]))
+        else:
+            problems.append(f"{where}={detail['input']!r}: {detail['msg']}")
+    return "; ".join(problems)
+
+
+def _known_keys(place: list[str]) -> list[str]:
+    model: Any = HybridConfig
+    for part in place:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)

@@ -1,0 +1,305 @@
+"""The fit: encode texts, hold out, tune each signal, learn the fusion, compare with simple peers, refit."""
+
+import logging
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from kgenre.encoders import TextEncoder
+from kgenre.graph import KnowledgeGraph
+from kgenre.graph.errors import DataError
+from kgenre.graph.progress import bar
+
+from .config import CARD, HybridConfig
+from .data import FloatArray, SignalData
+from .fusion import learn_weights, standardise
+from .honesty import peers
+from .metrics import hits_of, mask, recall, top_k
+from .signals import Signal
+from .signals.closed_form import MAX_ITEMS, ClosedFormConfig, SlimConfig
+from .split import hold_out
+from .state import FitReport, ModelState, signed
+from .tuning import Fitted, Validation, fit_signal
+
+log = logging.getLogger(__name__)
+
+_DENSE = ("closed_form", "slim")
+
+
+@dataclass
+class _Run:
+    """One fit's notes and clock."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str) -> Any:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        log.warning("%s", text)
+
+
+def fit(
+    kg: KnowledgeGraph,
+    config: HybridConfig,
+    held_out: sparse.csr_matrix | None,
+    encoder: TextEncoder | None = None,
+) -> ModelState:
+    """Fit everything.
+
+    Parameters
+    ----------
+    kg
+        The graph.
+    config
+        Settings.
+    held_out
+        Validation likes, CSR of shape (n_users, n_items): tuned on, never trained on, and treated as seen. None
+        holds out a share of each user's likes, and refits on everything in the end.
+    encoder
+        Encodes names and texts; by default one made of ``config.text_encoder``.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to learn from.
+    """
+    run = _Run()
+    if kg.n_items < 2:
+        raise DataError(f"the graph has {kg.n_items} item(s); a recommender needs at least 2")
+    if not kg.likes.nnz:
+        raise DataError("the graph has no likes (interactions with a weight above 0); add some to learn from")
+    with run.stage("text"):
+        item_text, node_text = encode_texts(kg, encoder or TextEncoder(config.text_encoder))
+    whole = SignalData.from_graph(kg, item_text, node_text)
+    own_split = held_out is None
+    if held_out is None:
+        training, held_out = hold_out(kg.likes, config.validation.share, _if_known(whole.ages), config.seed)
+    else:
+        training = kg.likes
+        overlap = int(held_out.multiply(training).nnz)
+        if overlap:
+            run.note(f"{overlap} validation pairs are also in the training data; they count as training only")
+            held_out = sparse.csr_matrix(held_out - held_out.multiply(training))
+            held_out.eliminate_zeros()
+    seen = _union(kg.seen, None if own_split else held_out)
+    names = _names(config, whole, run)
+    if not np.diff(held_out.indptr).any():
+        return _without_validation(kg, config, whole, names, seen, run)
+    data = whole.with_likes(training)
+    validation = Validation.of(
+        signed(training, kg.dislikes),
+        held_out,
+        _union(training, kg.dislikes),
+        config.validation.k,
+        config.validation.users,
+        config.seed,
+    )
+    fitted = _fit_signals(config, names, data, validation, run)
+    with run.stage("fusion"):
+        weights, fused, fused_ndcg = _fuse(config, fitted, validation)
+    honesty = _honesty(config, fitted, weights, fused, fused_ndcg, data, validation, run)
+    chosen = config.model_copy(update={name: fitted[name].signal.config for name in names})
+    kept = [name for name in names if weights[names.index(name)] > 0 or name in CARD]
+    signals = [fitted[name].signal for name in kept]
+    if own_split:
+        with run.stage("refit on everything"):
+            signals = [signal.refit(whole) for signal in bar(signals, desc="refit on everything", unit="signal")]
+    return ModelState(
+        config=chosen,
+        kg=kg,
+        signals=tuple(signals),
+        weights=np.array([weights[names.index(name)] for name in kept]),
+        histories=signed(kg.likes, kg.dislikes),
+        seen=seen,
+        report=FitReport(
+            honesty=honesty,
+            seconds=dict(run.seconds),
+            notes=tuple(run.notes),
+            k=config.validation.k,
+            n_users=len(validation.users),
+            n_pairs=int(validation.relevant.nnz),
+        ),
+    )
+
+
+def encode_texts(kg: KnowledgeGraph, encoder: TextEncoder) -> tuple[FloatArray | None, FloatArray | None]:
+    """Vectors of the items' texts (else names) and of every node's; None where nothing has any."""
+    items = _texts(kg.items)
+    nodes: list[str | None] = [None] * kg.n_users
+    nodes += items
+    for table in kg.tables[2:]:
+        nodes += _texts(table)
+    if not any(nodes):
+        return None, None
+    vectors = encoder.encode(nodes)
+    item_text = vectors[kg.n_users : kg.n_users + kg.n_items]
+    return (item_text if any(items) else None), vectors
+
+
+def _texts(table: Any) -> list[str | None]:
+    texts, names = table.texts.to_pylist(), table.names.to_pylist()
+    return [text or name for text, name in zip(texts, names, strict=True)]
+
+
+def _if_known(ages: FloatArray | None) -> FloatArray | None:
+    return ages if ages is not None and ages.any() else None
+
+
+def _union(one: sparse.csr_matrix, two: sparse.csr_matrix | None) -> sparse.csr_matrix:
+    both = sparse.csr_matrix(one if two is None else abs(one) + abs(two), dtype=np.float32, copy=True)
+    both.data[:] = 1.0
+    both.sort_indices()
+    return both
+
+
+def _names(config: HybridConfig, data: SignalData, run: _Run) -> list[str]:
+    names = [name for name in config.signals if _possible(name, config, data, run)]
+    if config.fusion.method == "learned":
+        names += [name for name in CARD if name not in names]
+    return names
+
+
+def _possible(name: str, config: HybridConfig, data: SignalData, run: _Run) -> bool:
+    if config.fusion.method != "learned" or name in CARD:
+        return True
+    if name in _DENSE and data.n_items > MAX_ITEMS:
+        run.note(f"signal {name} is left out: {data.n_items} items are more than {MAX_ITEMS} allow")
+        return False
+    if name == "facts" and not data.facts:
+        run.note("signal facts is left out: no fact touches an item")
+        return False
+    return True
+
+
+def _fit_signals(
+    config: HybridConfig, names: list[str], data: SignalData, validation: Validation, run: _Run
+) -> dict[str, Fitted]:
+    fitted: dict[str, Fitted] = {}
+    with bar(total=len(names), desc="signals", unit="signal") as progress:
+        # The closed form comes before SLIM, which takes over what was found for the prior they share.
+        for name in sorted(names, key=lambda name: name == "slim"):
+            progress.set_postfix_str(name)
+            signal = config.signal(name)
+            if name == "slim" and "closed_form" in fitted and config.tune:
+                signal = type(signal)(_inherit(config.slim, fitted["closed_form"].signal.config))
+            with run.stage(name):
+                fitted[name] = fit_signal(signal, data, validation, config.tune)
+            progress.update()
+    return {name: fitted[name] for name in names}
+
+
+def _inherit(slim: SlimConfig, found: ClosedFormConfig) -> SlimConfig:
+    shared = ("facts", "text", "idf_power", "text_power", "user_power")
+    return slim.model_copy(
+        update={key: getattr(found, key) for key in shared if key not in slim.model_fields_set}
+    )
+
+
+def _fuse(
+    config: HybridConfig, fitted: dict[str, Fitted], validation: Validation
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]], FloatArray, float]:
+    """Weights, the fused scores and their ndcg (each user judged by weights learned without them)."""
+    if config.fusion.method == "blend":
+        parts = [np.nan_to_num(found.scores) for found in fitted.values()]
+    else:
+        parts = [standardise(found.scores, validation.seen).values for found in fitted.values()]
+    if config.fusion.method == "learned":
+        learned = learn_weights(parts, validation.relevant, validation.seen, config.fusion, config.seed)
+        weights, ndcg = learned.weights, learned.ndcg
+    else:
+        weights, ndcg = np.array([config.fusion.weights[name] for name in fitted]), float("nan")
+    fused = np.zeros_like(parts[0])
+    for weight, part in zip(weights, parts, strict=True):
+        if weight:
+            fused += np.float32(weight) * np.nan_to_num(part)
+    return weights, fused, ndcg if np.isfinite(ndcg) else validation.ndcg(fused)
+
+
+def _honesty(
+    config: HybridConfig,
+    fitted: dict[str, Fitted],
+    weights: np.ndarray[Any, np.dtype[np.float64]],
+    fused: FloatArray,
+    fused_ndcg: float,
+    data: SignalData,
+    validation: Validation,
+    run: _Run,
+) -> pd.DataFrame:
+    rows: list[tuple[str, str, float, float, float, str]] = []
+    for weight, (name, found) in zip(weights, fitted.items(), strict=True):
+        if weight > 0:
+            verdict = "earns its weight"
+        else:
+            verdict = "no weight; stays in the ledger" if name in CARD else "no weight; dropped"
+        rows.append((name, "signal", found.ndcg, _recall(found.scores, validation), float(weight), verdict))
+    if config.baselines:
+        with run.stage("peers"):
+            for peer in bar(peers(data.n_items), desc="peers", unit="peer"):
+                found = fit_signal(peer, data, validation, config.tune)
+                recalled = _recall(found.scores, validation)
+                verdict = "beaten" if found.ndcg < fused_ndcg else "not beaten"
+                rows.append((peer.name, "peer", found.ndcg, recalled, float("nan"), verdict))
+                if found.ndcg >= fused_ndcg:
+                    run.note(
+                        f"{peer.name} alone reaches {found.ndcg:.4f} on validation and the fusion {fused_ndcg:.4f}: "
+                        "the simpler model is as good here"
+                    )
+    rows.append(("fusion", "fusion", fused_ndcg, _recall(fused, validation), 1.0, "what you get"))
+    k = validation.k
+    return pd.DataFrame(rows, columns=["name", "kind", f"ndcg@{k}", f"recall@{k}", "weight", "verdict"])
+
+
+def _recall(scores: FloatArray, validation: Validation) -> float:
+    ranked = top_k(mask(scores.copy(), validation.seen), validation.k)
+    hits = hits_of(ranked, validation.relevant)
+    return float(recall(hits, np.diff(validation.relevant.indptr).astype(np.int64)).mean())
+
+
+def _without_validation(
+    kg: KnowledgeGraph,
+    config: HybridConfig,
+    data: SignalData,
+    names: list[str],
+    seen: sparse.csr_matrix,
+    run: _Run,
+) -> ModelState:
+    """Too little data to hold anything out: signals as configured, fixed weights, and a note that says so."""
+    run.note(
+        "nobody has the three likes it takes to hold one out: signals keep their default settings and equal weights, "
+        "and nothing was validated"
+    )
+    signals: list[Signal] = []
+    for name in names:
+        if name == "gnn":
+            run.note("signal gnn is left out: without validation it cannot tell when to stop")
+            continue
+        with run.stage(name):
+            signals.append(config.signal(name).fit(data))
+    given = config.fusion.weights
+    weights = np.array([given.get(signal.name, 0.0) if given else 1.0 for signal in signals])
+    k = config.validation.k
+    honesty = pd.DataFrame(columns=["name", "kind", f"ndcg@{k}", f"recall@{k}", "weight", "verdict"])
+    return ModelState(
+        config=config,
+        kg=kg,
+        signals=tuple(signals),
+        weights=weights,
+        histories=signed(kg.likes, kg.dislikes),
+        seen=seen,
+        report=FitReport(honesty=honesty, seconds=dict(run.seconds), notes=tuple(run.notes), k=k),
+    )
+
+

@@ -1,0 +1,194 @@
+"""A fitted model as a folder: safetensors, Parquet and JSON, no pickle.
+
+``model.json`` names every file of the model with its sha256. A save writes the new files beside the old ones under
+names of their own, syncs them, and then replaces ``model.json`` in one step: until that moment the old model is
+whole, from it on the new one is, whatever happens in between.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from scipy import sparse
+
+from kgenre.graph.errors import KgenreError, ModelError
+from kgenre.graph.snapshot_file import read_snapshot, write_snapshot
+
+from .config import HybridConfig
+from .signals.base import pack, unpack
+from .state import FitReport, ModelState
+
+FORMAT = 1
+"""Version of the layout; a newer one is refused."""
+_INDEX = "model.json"
+
+
+def save(state: ModelState, folder: str | Path) -> None:
+    """Write a model; an older one in the folder survives whole until the new one is complete.
+
+    Raises
+    ------
+    ModelError
+        If the folder cannot be written, or holds something else than a model.
+    """
+    target = Path(folder)
+    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / _INDEX).is_file()):
+        raise ModelError(f"{target} exists and is not a model; choose another folder")
+    part = f"v-{uuid.uuid4().hex[:12]}"
+    fresh = not target.exists()
+    try:
+        (target / part).mkdir(parents=True)
+        _write(state, target / part)
+        files = {path.relative_to(target).as_posix(): _digest(path) for path in sorted((target / part).iterdir())}
+        for name in files:
+            _sync(target / name)
+        _sync(target / part)
+        index = {"format": FORMAT, "kgenre": _version(), "part": part, "files": files}
+        temporary = target / f"{_INDEX}.{part}"
+        temporary.write_text(json.dumps(index, indent=1), encoding="utf-8")
+        _sync(temporary)
+        os.replace(temporary, target / _INDEX)
+        _sync(target)
+    except (OSError, SafetensorError) as error:
+        _discard(target, part, fresh)
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"cannot write the model to {target}: {reason}; free space or choose another folder") from None
+    except BaseException:
+        _discard(target, part, fresh)
+        raise
+    for old in target.glob("v-*"):
+        if old.name != part:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def load(folder: str | Path) -> ModelState:
+    """Read a model.
+
+    Raises
+    ------
+    ModelError
+        If there is no model, a file of it is missing, truncated or another's, or a newer version wrote it.
+    """
+    target = Path(folder)
+    index = _read_index(target)
+    for name, digest in index["files"].items():
+        path = target / name
+        if not path.is_file():
+            raise ModelError(f"{target}: the model's file {name} is missing; fit and save it again")
+        if _digest(path) != digest:
+            raise ModelError(
+                f"{target}: {name} is not the file that was saved (truncated or swapped); fit and save the model again"
+            )
+    try:
+        return _read(target / index["part"])
+    except KgenreError as error:
+        raise ModelError(f"{target}: {error}") from None
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        raise ModelError(f"{target}: cannot be read as a model ({error}); fit and save it again") from None
+
+
+def _read_index(target: Path) -> dict[str, Any]:
+    if not target.exists():
+        raise ModelError(f"no model folder {target}; check the path, or make one with `kgenre fit`")
+    if not (target / _INDEX).is_file():
+        raise ModelError(f"{target} is not a model: it has no {_INDEX}; make one with `kgenre fit`")
+    try:
+        index = json.loads((target / _INDEX).read_text(encoding="utf-8"))
+        version, _, _ = index["format"], index["part"], index["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{target / _INDEX} cannot be read ({error}); fit and save the model again") from None
+    if not isinstance(version, int) or version > FORMAT:
+        raise ModelError(
+            f"{target} was saved by a newer kgenre (format {version}, this one reads up to {FORMAT}); upgrade kgenre"
+        )
+    found: dict[str, Any] = index
+    return found
+
+
+def _write(state: ModelState, part: Path) -> None:
+    arrays: dict[str, Any] = {
+        "weights": state.weights,
+        **pack("histories", state.histories),
+        **pack("seen", state.seen),
+    }
+    for signal in state.signals:
+        arrays |= {f"signal.{signal.name}.{key}": array for key, array in signal.arrays().items()}
+    save_file({key: _plain(array) for key, array in arrays.items()}, part / "arrays.safetensors")
+    report = state.report
+    described = {
+        "signals": list(state.names),
+        "config": state.config.to_dict(),
+        "report": {
+            "honesty": json.loads(report.honesty.to_json(orient="split")),
+            "seconds": dict(report.seconds),
+            "notes": list(report.notes),
+            "k": report.k,
+            "n_users": report.n_users,
+            "n_pairs": report.n_pairs,
+        },
+    }
+    (part / "description.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
+    write_snapshot(state.kg, part)
+
+
+def _read(part: Path) -> ModelState:
+    described = json.loads((part / "description.json").read_text(encoding="utf-8"))
+    arrays = load_file(part / "arrays.safetensors")
+    config = HybridConfig.from_dict(described["config"])
+    signals = []
+    for name in described["signals"]:
+        prefix = f"signal.{name}."
+        own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+        signals.append(config.signal(name).restore(own))
+    report = dict(described["report"])
+    report["honesty"] = pd.DataFrame(**report["honesty"])
+    report["notes"] = tuple(report["notes"])
+    return ModelState(
+        config=config,
+        kg=read_snapshot(part),
+        signals=tuple(signals),
+        weights=arrays["weights"],
+        histories=sparse.csr_matrix(unpack("histories", arrays)),
+        seen=sparse.csr_matrix(unpack("seen", arrays)),
+        report=FitReport(**report),
+    )
+
+
+def _plain(array: Any) -> Any:
+    array = np.array(array, order="C", copy=None)
+    return array.astype(np.uint8) if array.dtype == bool else array
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _discard(target: Path, part: str, fresh: bool) -> None:
+    """Remove what an unfinished save left."""
+    shutil.rmtree(target / part, ignore_errors=True)
+    (target / f"{_INDEX}.{part}").unlink(missing_ok=True)
+    if fresh and target.is_dir() and not any(target.iterdir()):
+        target.rmdir()
+
+
+def _version() -> str:
+    import kgenre
+
+    return kgenre.__version__

@@ -1,0 +1,67 @@
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from kgenre.graph.progress import bar
+
+from .metrics import mask, top_k
+from .state import ModelState
+
+BLOCK = 512
+"""Users scored at once: memory is bounded by a block of (BLOCK, n_items)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """Top lists of some users.
+
+    Attributes
+    ----------
+    users
+        int64 of shape (b,): rows of the histories that were ranked.
+    items
+        int32 of shape (b, k), best first; -1 where fewer than k items are left.
+    scores
+        float64 of shape (b, k); NaN where there is no item.
+    """
+
+    users: npt.NDArray[np.int64]
+    items: npt.NDArray[np.int32]
+    scores: npt.NDArray[np.float64]
+
+
+def rank(
+    state: ModelState,
+    histories: sparse.csr_matrix,
+    seen: sparse.csr_matrix,
+    k: int,
+    candidates: npt.NDArray[np.bool_] | None = None,
+    include_seen: bool = False,
+) -> Ranked:
+    """The best `k` items of each history that are unseen and, where given, candidates (boolean of (n_items,))."""
+    scores = state.score(histories, seen)
+    hidden = sparse.csr_matrix(seen.shape) if include_seen else seen
+    masked = mask(scores.copy(), hidden)
+    if candidates is not None:
+        masked[:, ~candidates] = -np.inf
+    items = top_k(masked, k)
+    listed = np.take_along_axis(scores, np.maximum(items, 0), axis=1)
+    return Ranked(np.arange(len(items)), items, np.where(items >= 0, listed, np.nan))
+
+
+def rank_blocks(
+    state: ModelState,
+    users: npt.NDArray[np.int64],
+    k: int,
+    candidates: npt.NDArray[np.bool_] | None = None,
+    block: int = BLOCK,
+) -> Iterator[Ranked]:
+    """Rank known users block by block."""
+    starts = range(0, len(users), block)
+    for start in bar(starts, desc="recommend", unit="block") if len(starts) > 1 else starts:
+        part = users[start : start + block]
+        ranked = rank(state, state.histories[part], state.seen[part], k, candidates)
+        yield Ranked(part, ranked.items, ranked.scores)

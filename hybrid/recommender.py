@@ -1,0 +1,345 @@
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+
+from kgenre.encoders import TextEncoder
+from kgenre.graph import GraphSchema, GraphStore, KnowledgeGraph
+from kgenre.graph.columns import ITEM_ID, NAME, RANK, SCORE, USER_ID
+from kgenre.graph.errors import ConfigError, NotFittedError
+
+from . import persistence
+from .config import HybridConfig
+from .evaluation import evaluate, held_out_likes
+from .explanation import Explanation, explain
+from .fitting import fit
+from .metrics import top_k
+from .ranking import rank, rank_blocks
+from .state import ModelState, single_history
+
+log = logging.getLogger(__name__)
+
+
+class HybridRecommender:
+    """A hybrid recommender on a knowledge graph: several signals, blended with weights learned on validation.
+
+    Parameters
+    ----------
+    config
+        A `HybridConfig`, the name of a preset (``default``, ``genre``, ``fast``), or None for the default.
+    text_encoder
+        Encodes names and texts; by default one made of the configuration.
+
+    Examples
+    --------
+    >>> rec = HybridRecommender().fit(graph)              # doctest: +SKIP
+    >>> rec.recommend("196", k=10)                        # doctest: +SKIP
+    >>> rec.explain("196", "302").text                    # doctest: +SKIP
+    """
+
+    def __init__(
+        self, config: HybridConfig | str | None = None, *, text_encoder: TextEncoder | None = None
+    ) -> None:
+        self.config = HybridConfig.preset(config) if isinstance(config, str) else config or HybridConfig()
+        self._encoder = text_encoder
+        self._state: ModelState | None = None
+
+    # -- fitting ----------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        graph: KnowledgeGraph | GraphStore,
+        validation: pd.DataFrame | None = None,
+        *,
+        schema: GraphSchema | None = None,
+    ) -> Self:
+        """Fit on a snapshot, or on a store's snapshot.
+
+        Parameters
+        ----------
+        graph
+            A `KnowledgeGraph`, or a `GraphStore` to take the snapshot of.
+        validation
+            Frame of user_id and item_id: tuned on, never trained on, treated as seen. Without one, a tenth of each
+            user's likes (the latest where there are timestamps) is held out for tuning, and then everything is
+            fitted again on all of them.
+        schema
+            How to read a store that kgenre has not written.
+
+        Raises
+        ------
+        DataError
+            If there is nothing to learn from.
+        """
+        kg = graph.snapshot(schema) if isinstance(graph, GraphStore) else graph
+        held_out = None if validation is None else held_out_likes(kg, validation, "validation").likes
+        self._state = fit(kg, self.config, held_out, self._encoder)
+        return self
+
+    @property
+    def state(self) -> ModelState:
+        """The fitted model; raises `NotFittedError` before `fit`."""
+        if self._state is None:
+            raise NotFittedError("the recommender is not fitted; call fit(graph) or kgenre.load(folder) first")
+        return self._state
+
+    @property
+    def graph(self) -> KnowledgeGraph:
+        """The graph that the model was fitted on."""
+        return self.state.kg
+
+    @property
+    def honesty(self) -> pd.DataFrame:
+        """Each signal alone, simple peers and the fusion on the same validation set, with weights and verdicts.
+
+        The fusion's figure is cross-fitted: each user is judged by weights learned without them.
+        """
+        return self.state.report.honesty.copy()
+
+    # -- answers ----------------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        user: str | None = None,
+        k: int = 10,
+        *,
+        history: Sequence[str] | None = None,
+        dislikes: Sequence[str] = (),
+        candidates: Sequence[str] | None = None,
+        include_seen: bool = False,
+    ) -> pd.DataFrame:
+        """The best `k` items for a known user, or for anybody by what they like.
+
+        Parameters
+        ----------
+        user
+            A known user's id.
+        k
+            Length of the list.
+        history, dislikes
+            Item ids, instead of a user: nothing is stored.
+        candidates
+            Rank only these item ids.
+        include_seen
+            Whether items of the history may be listed.
+
+        Returns
+        -------
+        pandas.DataFrame
+            rank, item_id, name, score; best first.
+
+        Raises
+        ------
+        UnknownIdError
+            For an unknown user or item, with the nearest ids.
+        ConfigError
+            If `k` is below 1 or larger than what is left, or both or neither of user and history are given.
+        """
+        state = self.state
+        row, seen = self._history(user, history, dislikes)
+        _check_k(k)
+        allowed = self._candidates(candidates)
+        if not row.nnz:
+            who = f"user {user!r}" if user is not None else "an empty history"
+            log.warning("%s has no interactions: the list is by popularity", who)
+        ranked = rank(state, row, seen, min(k, state.kg.n_items), allowed, include_seen)
+        listed = int((ranked.items[0] >= 0).sum())
+        if listed < k:
+            raise ConfigError(
+                f"k={k} but only {listed} items are left after what was seen{' and the candidates' if allowed is not None else ''}; "
+                f"ask for at most {listed}"
+            )
+        return self._frame(ranked.items[0], ranked.scores[0])
+
+    def recommend_many(
+        self, users: Sequence[str] | None = None, k: int = 10, *, candidates: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """Top lists of many users (all by default): user_id, item_id, rank, score.
+
+        Users are scored in blocks, so memory beside the result is bounded. A user with fewer than `k` items left gets
+        a shorter list, and the log says how many do.
+        """
+        frames = list(self.recommend_blocks(users, k, candidates=candidates))
+        return pd.concat(frames, ignore_index=True)
+
+    def recommend_blocks(
+        self, users: Sequence[str] | None = None, k: int = 10, *, candidates: Sequence[str] | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """Like `recommend_many`, a frame per block of users."""
+        state = self.state
+        _check_k(k)
+        allowed = self._candidates(candidates)
+        vocabulary = state.kg.users.vocabulary
+        if users is None:
+            rows = np.arange(len(vocabulary), dtype=np.int64)
+        else:
+            rows = vocabulary.index([str(user) for user in users]).astype(np.int64)
+        short = 0
+        for ranked in rank_blocks(state, rows, k, allowed):
+            listed = ranked.items >= 0
+            short += int((listed.sum(axis=1) < k).sum())
+            row, column = np.nonzero(listed)
+            yield pd.DataFrame(
+                {
+                    USER_ID: vocabulary.ids[ranked.users[row]],
+                    ITEM_ID: state.kg.items.vocabulary.ids[ranked.items[row, column]],
+                    RANK: (column + 1).astype(np.int32),
+                    SCORE: ranked.scores[row, column],
+                }
+            )
+        if short:
+            log.warning("%d users have fewer than k=%d items left; their lists are shorter", short, k)
+        empty = int((np.diff(state.histories[rows].indptr) == 0).sum())
+        if empty:
+            log.warning("%d users have no interactions: their lists are by popularity", empty)
+
+    def score(
+        self,
+        user: str | None = None,
+        items: Sequence[str] | None = None,
+        *,
+        history: Sequence[str] | None = None,
+        dislikes: Sequence[str] = (),
+    ) -> pd.Series:
+        """Scores by item id, of all items or of some; NaN where no signal can say."""
+        state = self.state
+        row, seen = self._history(user, history, dislikes)
+        scores = pd.Series(state.score(row, seen)[0], index=state.kg.items.vocabulary.ids, name=SCORE)
+        scores.index.name = ITEM_ID
+        if items is None:
+            return scores
+        return scores.iloc[state.kg.items.vocabulary.index([str(item) for item in items])]
+
+    def similar(self, item: str, k: int = 10) -> pd.DataFrame:
+        """The items most like one: what would be recommended to somebody who likes only that.
+
+        Returns
+        -------
+        pandas.DataFrame
+            rank, item_id, name, score; best first.
+        """
+        state = self.state
+        _check_k(k)
+        index = state.kg.items.vocabulary.get(item)
+        row = single_history(state.kg.n_items, [index])
+        scores = state.score(row, row)
+        scores[0, index] = -np.inf
+        scores[np.isnan(scores)] = -np.inf
+        if k > state.kg.n_items - 1:
+            raise ConfigError(
+                f"k={k} but there are only {state.kg.n_items - 1} other items; ask for at most that many"
+            )
+        items = top_k(scores, k)[0]
+        items = items[items >= 0]
+        return self._frame(items, scores[0, items])
+
+    def explain(
+        self,
+        user: str | None,
+        item: str,
+        *,
+        history: Sequence[str] | None = None,
+        dislikes: Sequence[str] = (),
+    ) -> Explanation:
+        """Why an item has its score for a user: a ledger of signals and reasons by name, both of which sum to it."""
+        row, seen = self._history(user, history, dislikes)
+        return explain(self.state, row, seen, self.state.kg.items.vocabulary.get(item))
+
+    def evaluate(
+        self,
+        test: pd.DataFrame,
+        k: Sequence[int] = (10, 20),
+        *,
+        metrics: Sequence[str] = ("recall", "ndcg", "precision", "mrr", "map", "hit"),
+        candidates: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Full-ranking metrics on held-out pairs (user_id, item_id); see `kgenre.hybrid.evaluation.evaluate`."""
+        return evaluate(self.state, test, k, metrics, self._candidates(candidates))
+
+    # -- keeping ----------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model into a folder; see `kgenre.hybrid.persistence`."""
+        persistence.save(self.state, folder)
+
+    def __repr__(self) -> str:
+        if self._state is None:
+            return "HybridRecommender(not fitted)"
+        pairs = zip(self._state.names, self._state.weights, strict=True)
+        weights = ", ".join(f"{name} {weight:.2f}" for name, weight in pairs)
+        return f"HybridRecommender({self._state.kg.n_users:,} users, {self._state.kg.n_items:,} items; {weights})"
+
+    def _repr_html_(self) -> str:
+        table = "" if self._state is None else self.honesty.to_html(index=False, float_format="{:.4f}".format, border=0)
+        return f"<h4>HybridRecommender</h4>{table}"
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _history(
+        self, user: str | None, history: Sequence[str] | None, dislikes: Sequence[str]
+    ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+        state = self.state
+        if (user is None) == (history is None):
+            raise ConfigError("give either a user or a history, not both and not neither")
+        if user is not None:
+            index = state.kg.users.vocabulary.get(user)
+            if len(dislikes):
+                raise ConfigError("dislikes go with a history; a user's own are in the graph")
+            return state.histories[index], state.seen[index]
+        for name, given in (("history", history), ("dislikes", dislikes)):
+            if isinstance(given, str):
+                raise ConfigError(f"{name}={given!r} is one string; give a list of item ids")
+        vocabulary = state.kg.items.vocabulary
+        liked = np.unique(vocabulary.index([str(item) for item in history or ()]))
+        disliked = np.unique(vocabulary.index([str(item) for item in dislikes]))
+        both = np.intersect1d(liked, disliked)
+        if len(both):
+            raise ConfigError(f"item {vocabulary[int(both[0])]!r} is both liked and disliked; say which")
+        row = single_history(state.kg.n_items, liked, disliked)
+        return row, abs(row)
+
+    def _candidates(self, candidates: Sequence[str] | None) -> npt.NDArray[np.bool_] | None:
+        if candidates is None:
+            return None
+        if isinstance(candidates, str):
+            raise ConfigError(f"candidates={candidates!r} is one string; give a list of item ids")
+        allowed = np.zeros(self.state.kg.n_items, dtype=bool)
+        allowed[self.state.kg.items.vocabulary.index([str(item) for item in candidates])] = True
+        if not allowed.any():
+            raise ConfigError("candidates is empty; name at least one item or leave it out")
+        return allowed
+
+    def _frame(self, items: npt.NDArray[Any], scores: npt.NDArray[Any]) -> pd.DataFrame:
+        table = self.state.kg.items
+        return pd.DataFrame(
+            {
+                RANK: np.arange(1, len(items) + 1),
+                ITEM_ID: table.vocabulary.ids[items],
+                NAME: [table.name(int(item)) for item in items],
+                SCORE: scores,
+            }
+        )
+
+
+def load(folder: str | Path) -> HybridRecommender:
+    """Load a saved recommender.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no model, or one that is damaged or of a newer version.
+    """
+    state = persistence.load(folder)
+    recommender = HybridRecommender(state.config)
+    recommender._state = state
+    return recommender
+
+
+def _check_k(k: int) -> None:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise ConfigError(f"k={k!r} is not a whole number of at least 1")

@@ -1,0 +1,99 @@
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from scipy import sparse
+
+from kgenre.encoders import GraphEncoder, GraphEncoderConfig
+from kgenre.hybrid.data import FloatArray, SignalData
+
+from .base import Signal, SignalConfig
+
+
+class GNNConfig(SignalConfig):
+    """Settings of `GNN`: the encoder's own, how many models of different seeds are averaged, and the first seed."""
+
+    encoder: GraphEncoderConfig = GraphEncoderConfig()
+    seeds: int = Field(1, ge=1, le=20)
+    first_seed: int = Field(0, ge=0)
+    epochs: int | None = Field(None, ge=1)
+    """Train exactly this long instead of stopping on validation."""
+
+
+class GNN(Signal):
+    """Cosine of the graph encoder's user and item vectors over a temperature, averaged over models of several seeds.
+
+    See `kgenre.encoders.GraphEncoder`; its user vector is a weighted sum over the history, so the score splits
+    exactly into what each history item brings.
+    """
+
+    name = "gnn"
+    Config: ClassVar[type[SignalConfig]] = GNNConfig
+    encoders: tuple[GraphEncoder, ...] = ()
+    blind: npt.NDArray[np.bool_]
+
+    def fit(self, data: SignalData) -> Self:  # noqa: D102
+        epochs = self.config.epochs or self.config.encoder.epochs
+        return self._fit(data, None, [epochs] * self.config.seeds)
+
+    def tune(self, data: SignalData, validation: sparse.csr_matrix) -> Self:  # noqa: D102
+        if self.config.epochs is not None:
+            return self.fit(data)
+        return self._fit(data, validation, [None] * self.config.seeds)
+
+    def refit(self, data: SignalData) -> Self:  # noqa: D102
+        return type(self)(self.config)._fit(data, None, [encoder.best_epoch_ for encoder in self.encoders])
+
+    def _fit(self, data: SignalData, validation: sparse.csr_matrix | None, epochs: list[int | None]) -> Self:
+        self.encoders = tuple(
+            GraphEncoder(self.config.encoder).fit(
+                data.likes,
+                data.facts,
+                data.item_text,
+                data.node_text,
+                validation=validation,
+                epochs=count,
+                rng=self.config.first_seed + seed,
+            )
+            for seed, count in enumerate(epochs)
+        )
+        known = data.item_degree > 0
+        if data.item_text is not None:
+            known |= ~np.isnan(data.item_text[:, 0])
+        for matrix in data.facts.values():
+            known |= np.diff(matrix.indptr) > 0
+        self.blind = ~known
+        return self
+
+    def score(self, histories: sparse.csr_matrix) -> FloatArray:  # noqa: D102
+        scores: FloatArray = np.mean([encoder.score(histories) for encoder in self.encoders], axis=0)
+        scores = np.asarray(scores, dtype=np.float32)
+        scores[:, self.blind] = np.nan
+        scores[np.diff(histories.indptr) == 0] = np.nan
+        return scores
+
+    def rows(self, history: sparse.csr_matrix) -> FloatArray:  # noqa: D102
+        parts = np.asarray(np.mean([encoder.rows(history) for encoder in self.encoders], axis=0), np.float32)
+        parts[:, self.blind] = np.nan
+        return parts
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:  # noqa: D102
+        found: dict[str, npt.NDArray[Any]] = {"blind": self.blind}
+        for seed, encoder in enumerate(self.encoders):
+            found |= {f"{seed}.{name}": array for name, array in encoder.arrays().items()}
+        return found
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:  # noqa: D102
+        self.blind = arrays["blind"].astype(bool)
+        encoders = []
+        for seed in range(self.config.seeds):
+            own = {
+                name.removeprefix(f"{seed}."): array
+                for name, array in arrays.items()
+                if name.startswith(f"{seed}.")
+            }
+            encoders.append(GraphEncoder.from_arrays(self.config.encoder, own))
+        self.encoders = tuple(encoders)
+        return self

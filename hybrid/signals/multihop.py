@@ -1,0 +1,96 @@
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+from scipy import sparse
+
+from kgenre.hybrid.data import SignalData, diagonal
+
+from .base import ItemSimilaritySignal, SignalConfig, keep_largest
+from .features import fact_features
+
+
+class MultiHopConfig(SignalConfig):
+    """Settings of `MultiHop`.
+
+    Attributes
+    ----------
+    alpha
+        Exponent of the transition probabilities of the walk through users (P3alpha).
+    beta
+        How much a walk's end is discounted for its popularity (RP3beta).
+    fact_share
+        Weight of the walk through facts beside the one through users, in [0, 1].
+    neighbours
+        Ends kept for each start of a walk.
+    """
+
+    alpha: float = Field(1.0, gt=0)
+    beta: float = Field(0.6, ge=0)
+    fact_share: float = Field(0.2, ge=0, le=1)
+    neighbours: int = Field(500, ge=1)
+
+
+class MultiHop(ItemSimilaritySignal):
+    """Multi-hop graph similarity: random walks from the liked items, through other users and through facts.
+
+    From an item the walk goes to a user who liked it and on to another item of theirs (P3alpha, Cooper et al. 2014;
+    end discounted by popularity as in RP3beta, Paudel et al. 2017), or to a fact's entity and on to another item
+    that has it. A hop is drawn evenly from a node's edges, so a hub that everything is linked to carries little.
+    """
+
+    name = "multihop"
+    Config = MultiHopConfig
+    search: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "beta": (0.6, 0.4, 0.8),
+        "alpha": (1.0, 0.8, 1.2),
+        "fact_share": (0.2, 0.0, 0.1, 0.4),
+    }
+
+    def fit(self, data: SignalData) -> Self:  # noqa: D102
+        config = self.config
+        users = user_walks(data, config.alpha, config.beta)
+        facts = fact_walks(data)
+        share = config.fact_share
+        walks = (1 - share) * _per_step(users) + share * _per_step(facts)
+        self.similarity = keep_largest(sparse.csr_matrix(walks, dtype=np.float32), config.neighbours)
+        reached = np.bincount(self.similarity.indices, minlength=data.n_items)
+        self.blind = reached == 0
+        return self
+
+
+def user_walks(data: SignalData, alpha: float, beta: float) -> sparse.csr_matrix:
+    """Item to user to item, CSR of shape (n_items, n_items): RP3beta, zero diagonal."""
+    to_user = _transition(data.likes.T, alpha)
+    to_item = _transition(data.likes, alpha)
+    discount = np.maximum(data.item_degree, 1.0) ** -beta
+    return _no_return(to_user @ to_item @ diagonal(discount))
+
+
+def fact_walks(data: SignalData) -> sparse.csr_matrix:
+    """Item to entity to item over all relations, CSR of shape (n_items, n_items), zero diagonal."""
+    features = fact_features(data).matrix
+    return _no_return(_transition(features, 1.0) @ _transition(features.T, 1.0))
+
+
+def _transition(matrix: sparse.csr_matrix, alpha: float) -> sparse.csr_matrix:
+    degree = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
+    inverse = np.divide(1.0, degree, out=np.zeros_like(degree), where=degree > 0)
+    step = sparse.csr_matrix(diagonal(inverse) @ matrix, dtype=np.float32)
+    step.data **= alpha
+    return step
+
+
+def _no_return(walks: sparse.csr_matrix) -> sparse.csr_matrix:
+    walks = sparse.csr_matrix(walks, dtype=np.float32)
+    rows = np.repeat(np.arange(walks.shape[0]), np.diff(walks.indptr))
+    walks.data[rows == walks.indices] = 0.0
+    walks.eliminate_zeros()
+    return walks
+
+
+def _per_step(walks: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Walks scaled so that those from an item sum to 1 on average: both kinds of walk in one unit."""
+    total = float(walks.sum())
+    starts = int((np.diff(walks.indptr) > 0).sum())
+    return walks * (starts / total) if total > 0 else walks

@@ -1,0 +1,107 @@
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from scipy import linalg, sparse
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from kgenre.hybrid.data import FloatArray, SignalData, diagonal
+
+from .base import Signal, SignalConfig
+from .features import fact_features, facts_cosine, text_cosine
+
+DENSE_ITEMS = 8_000
+"""Up to this many items the kernel is a dense matrix with text in it; above, an operator without."""
+
+
+class ScaledSVDConfig(SignalConfig):
+    """Settings of `ScaledSVD`.
+
+    Attributes
+    ----------
+    embedding_size
+        Number of singular vectors kept.
+    user_power, item_power
+        Exponents by which rows and columns of the interaction matrix are scaled down for their degree.
+    identity
+        Weight of ``I + facts K + text T`` beside the interactions' kernel of mean diagonal 1.
+    facts, text
+        Weights of facts cosine and text cosine in that term.
+    """
+
+    embedding_size: int = Field(32, ge=1)
+    user_power: float = Field(0.0, ge=0)
+    item_power: float = Field(0.2, ge=0)
+    identity: float = Field(1.0, ge=0)
+    facts: float = Field(1.0, ge=0)
+    text: float = Field(0.1, ge=0)
+
+
+class ScaledSVD(Signal):
+    """Scaled SVD with side information in its kernel.
+
+    The leading eigenvectors V of ``Z'Z + w (I + c K + c_t T)``, where Z is the interaction matrix scaled by degrees
+    (PureSVD, Cremonesi et al. 2010; scaling: EigenRec, Nikolakopoulos et al. 2019; sides in the kernel: HybridSVD,
+    Frolov & Oseledets 2019), and ``score = h D V V' D^-1`` with D the items' scaling.
+    """
+
+    name = "svd"
+    Config: ClassVar[type[SignalConfig]] = ScaledSVDConfig
+    search: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "embedding_size": (32, 64, 128, 256),
+        "item_power": (0.2, 0.35, 0.5),
+        "identity": (1.0, 0.3, 3.0),
+    }
+    inward: FloatArray
+    outward: FloatArray
+    blind: npt.NDArray[np.bool_]
+
+    def fit(self, data: SignalData) -> Self:  # noqa: D102
+        config = self.config
+        scale = np.maximum(data.item_degree, 1.0) ** -config.item_power
+        users = np.maximum(data.user_degree, 1.0) ** -config.user_power
+        scaled = sparse.csr_matrix(diagonal(users) @ data.likes @ diagonal(scale))
+        unit = float(scaled.multiply(scaled).sum()) / max(data.n_items, 1) or 1.0
+        size = min(config.embedding_size, data.n_items)
+        if data.n_items <= DENSE_ITEMS:
+            kernel = np.asarray((scaled.T @ scaled).toarray(), dtype=np.float32) / unit
+            kernel += config.identity * config.facts * facts_cosine(data, 1.5).toarray()
+            kernel += config.identity * config.text * text_cosine(data, 2.0)
+            kernel[np.diag_indices_from(kernel)] += config.identity
+            first = data.n_items - size
+            _, vectors = linalg.eigh(kernel, subset_by_index=(first, data.n_items - 1), overwrite_a=True)
+        else:
+            sides = fact_features(data).weighted(1.5)
+
+            def apply(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+                return scaled.T @ (scaled @ x) / unit + config.identity * config.facts * (sides @ (sides.T @ x))
+
+            operator = LinearOperator((data.n_items, data.n_items), matvec=apply, matmat=apply, dtype=np.float32)
+            start = np.random.default_rng(0).standard_normal(data.n_items).astype(np.float32)
+            _, vectors = eigsh(operator, k=size, v0=start)
+        vectors = np.asarray(vectors, dtype=np.float32)
+        self.inward = scale[:, None] * vectors
+        self.outward = vectors / scale[:, None]
+        self.blind = np.asarray((data.item_degree == 0) & (np.abs(vectors).max(axis=1) < 1e-6))
+        return self
+
+    def score(self, histories: sparse.csr_matrix) -> FloatArray:  # noqa: D102
+        scores: FloatArray = np.asarray((histories @ self.inward) @ self.outward.T, dtype=np.float32)
+        scores[:, self.blind] = np.nan
+        scores[np.diff(histories.indptr) == 0] = np.nan
+        return scores
+
+    def rows(self, history: sparse.csr_matrix) -> FloatArray:  # noqa: D102
+        parts: FloatArray = (history.data[:, None] * self.inward[history.indices]) @ self.outward.T
+        parts[:, self.blind] = np.nan
+        return np.asarray(parts, dtype=np.float32)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:  # noqa: D102
+        return {"inward": self.inward, "outward": self.outward, "blind": self.blind}
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:  # noqa: D102
+        self.inward, self.outward = arrays["inward"], arrays["outward"]
+        self.blind = arrays["blind"].astype(bool)
+        return self

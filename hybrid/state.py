@@ -1,0 +1,130 @@
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+
+from kgenre.graph import KnowledgeGraph
+
+from .config import HybridConfig
+from .data import FloatArray
+from .fusion import Standardised, standardise
+from .signals import Signal
+
+
+@dataclass(frozen=True, eq=False)
+class FitReport:
+    """What a fit found out.
+
+    Attributes
+    ----------
+    honesty
+        One row a signal, a peer and the fusion: name, kind, ndcg and recall on the same validation set, weight,
+        verdict.
+    seconds
+        Wall seconds by stage.
+    notes
+        What a user should know, a sentence each.
+    k
+        Cut of the metrics.
+    n_users, n_pairs
+        Size of the validation set.
+    """
+
+    honesty: pd.DataFrame
+    seconds: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+    k: int = 20
+    n_users: int = 0
+    n_pairs: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ModelState:
+    """Everything an answer is computed from: immutable, replaced whole by an update.
+
+    Attributes
+    ----------
+    config
+        The configuration as it was fitted, tuned values included.
+    kg
+        The graph.
+    signals
+        The fitted signals.
+    weights
+        float64 of shape (n_signals,).
+    histories
+        float32 CSR of shape (n_users, n_items): signed, a like 1, a dislike -1.
+    seen
+        CSR of shape (n_users, n_items): what is not recommended again; validation pairs included.
+    report
+        What the fit found out.
+    """
+
+    config: HybridConfig
+    kg: KnowledgeGraph
+    signals: tuple[Signal, ...]
+    weights: npt.NDArray[np.float64]
+    histories: sparse.csr_matrix
+    seen: sparse.csr_matrix
+    report: FitReport = field(repr=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The signals' names, in the order of the ledger."""
+        return tuple(signal.name for signal in self.signals)
+
+    def weights_for(self, histories: sparse.csr_matrix) -> npt.NDArray[np.float64]:
+        """Weight of each signal for each history, float64 of shape (b, n_signals).
+
+        Somebody without a history is served by popularity: nothing else can say anything.
+        """
+        weights = np.tile(self.weights, (histories.shape[0], 1))
+        empty = np.diff(histories.indptr) == 0
+        if empty.any() and "popularity" in self.names:
+            weights[empty] = [float(name == "popularity") for name in self.names]
+        return weights
+
+    def values(self, signal: Signal, histories: sparse.csr_matrix, seen: sparse.csr_matrix) -> Standardised:
+        """What a signal brings into the sum: standardised per user, or as it is for the method ``blend``."""
+        scores = signal.score(histories)
+        if self.config.fusion.method == "blend":
+            rows = len(scores)
+            return Standardised(scores, np.zeros(rows, np.float32), np.ones(rows, np.float32))
+        return standardise(scores, seen)
+
+    def score(self, histories: sparse.csr_matrix, seen: sparse.csr_matrix) -> npt.NDArray[np.float64]:
+        """Score of every item for each history, float64 of shape (b, n_items); NaN where no signal can say."""
+        weights = self.weights_for(histories)
+        total = np.zeros(histories.shape, dtype=np.float64)
+        silent = np.ones(histories.shape, dtype=bool)
+        for index, signal in enumerate(self.signals):
+            if not weights[:, index].any():
+                continue
+            values = self.values(signal, histories, seen).values
+            unknown = np.isnan(values)
+            silent &= unknown | (weights[:, [index]] == 0)
+            total += weights[:, [index]] * np.where(unknown, 0.0, values)
+        total[silent] = np.nan
+        return total
+
+
+def signed(likes: sparse.csr_matrix, dislikes: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Likes as 1 and dislikes as -1: float32 CSR of the shape of both."""
+    pushed = sparse.csr_matrix(dislikes, copy=True)
+    pushed.data[:] = -1.0
+    histories = sparse.csr_matrix(likes + pushed, dtype=np.float32)
+    histories.sort_indices()
+    return histories
+
+
+def single_history(n_items: int, likes: npt.ArrayLike, dislikes: npt.ArrayLike = ()) -> sparse.csr_matrix:
+    """A history of one row from item indices."""
+    liked, disliked = np.asarray(likes, dtype=np.int32), np.asarray(dislikes, dtype=np.int32)
+    values: FloatArray = np.concatenate((np.ones(len(liked)), -np.ones(len(disliked)))).astype(np.float32)
+    items = np.concatenate((liked, disliked))
+    row = sparse.csr_matrix((values, (np.zeros(len(items), np.int32), items)), shape=(1, n_items))
+    row.sort_indices()
+    return row

@@ -1,0 +1,111 @@
+"""Fitting signals with a validation set at hand: values are tried one setting after the other."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from .data import FloatArray, SignalData
+from .metrics import hits_of, mask, ndcg, top_k
+from .signals import Signal, SignalConfig
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """A validation set: what to rank for whom.
+
+    Attributes
+    ----------
+    users
+        int64 of shape (b,): the users looked at, as rows of the training likes.
+    histories, relevant, seen
+        CSR of shape (b, n_items): their training likes, their held-out likes, and what is not listed for them.
+    full
+        CSR of shape (n_users, n_items): the held-out likes of everybody.
+    k
+        Cut of the ndcg.
+    """
+
+    users: npt.NDArray[np.int64]
+    histories: sparse.csr_matrix
+    relevant: sparse.csr_matrix
+    seen: sparse.csr_matrix
+    full: sparse.csr_matrix
+    k: int
+
+    @classmethod
+    def of(
+        cls,
+        histories: sparse.csr_matrix,
+        held_out: sparse.csr_matrix,
+        seen: sparse.csr_matrix,
+        k: int,
+        most: int,
+        rng: int,
+    ) -> "Validation":
+        """Take at most `most` users that have a held-out like, drawn at random."""
+        users = np.flatnonzero(np.diff(held_out.indptr) > 0)
+        # Dense score blocks of (users, items) are kept for every signal while weights are learned.
+        most = max(min(most, 40_000_000 // max(held_out.shape[1], 1)), 1)
+        if len(users) > most:
+            users = np.sort(np.random.default_rng(rng).choice(users, most, replace=False))
+        return cls(users, histories[users], held_out[users], seen[users], held_out, k)
+
+    def ndcg(self, scores: FloatArray) -> float:
+        """Mean ndcg@k of scores of shape (b, n_items); they are left as they are."""
+        return float(self.per_user(scores).mean())
+
+    def per_user(self, scores: FloatArray) -> npt.NDArray[np.float64]:
+        """The ndcg@k of each user."""
+        ranked = top_k(mask(scores.copy(), self.seen), self.k)
+        return ndcg(hits_of(ranked, self.relevant), np.diff(self.relevant.indptr).astype(np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A signal fitted on the training part, its validation scores and their ndcg."""
+
+    signal: Signal
+    scores: FloatArray
+    ndcg: float
+
+
+def fit_signal(signal: Signal, data: SignalData, validation: Validation, tune: bool) -> Fitted:
+    """Fit a signal; with `tune`, try its `search` values one setting after the other and keep the best.
+
+    A setting that the user gave is kept. Settings of facts are not tried where there are none, nor those of text.
+    """
+    best = _fitted(signal, data, validation)
+    if not tune:
+        return best
+    given = set(signal.config.model_fields_set)
+    for setting, values in type(signal).search.items():
+        if setting in given or not _matters(setting, data):
+            continue
+        for value in values:
+            if value == getattr(best.signal.config, setting):
+                continue
+            config: SignalConfig = best.signal.config.model_copy(update={setting: value})
+            trial = _fitted(type(signal)(config), data, validation)
+            if trial.ndcg > best.ndcg:
+                best = trial
+    log.info("%s: validation ndcg@%d %.4f with %s", signal.name, validation.k, best.ndcg, best.signal.config)
+    return best
+
+
+def _fitted(signal: Signal, data: SignalData, validation: Validation) -> Fitted:
+    signal.tune(data, validation.full)
+    scores = signal.score(validation.histories)
+    return Fitted(signal, scores, validation.ndcg(scores))
+
+
+def _matters(setting: str, data: SignalData) -> bool:
+    if setting in ("facts", "fact_share", "idf_power"):
+        return bool(data.facts)
+    if setting in ("text", "text_power", "power"):
+        return data.item_text is not None
+    return True
