@@ -1,4 +1,5 @@
 import contextlib
+import logging
 import math
 import re
 from collections.abc import Iterator
@@ -10,7 +11,11 @@ import neo4j.exceptions
 import neo4j.graph
 import pandas as pd
 
+from .cypher_columns import returned_columns
 from .errors import ConfigError, CypherError, DataError, StoreError, StoreUnavailableError
+
+# The error that follows says it better, and without a handler Python prints this one.
+logging.getLogger("neo4j.pool").addHandler(logging.NullHandler())
 
 _FETCH = 10_000
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -76,7 +81,9 @@ class Bolt:
         """Column names and rows of a query in a transaction of its own."""
         with self.errors(), self._session() as session:
             result = session.run(query, parameters)
-            return list(result.keys()), result.values()
+            columns, rows = list(result.keys()), result.values()
+            # ArcadeDB names the columns only where there are rows.
+            return columns if rows or columns else returned_columns(query), rows
 
     def change(self, query: str, rows: list[Any]) -> int:
         """Run a query over ``$rows`` in one transaction, tried again where the engine says it may succeed.
@@ -126,14 +133,16 @@ class Bolt:
             raise StoreUnavailableError(
                 f"{self.place} refused the user or password; pass auth=(user, password)"
             ) from None
-        except (neo4j.exceptions.ServiceUnavailable, neo4j.exceptions.SessionExpired, OSError) as error:
+        except (neo4j.exceptions.ServiceUnavailable, neo4j.exceptions.SessionExpired, OSError):
             raise StoreUnavailableError(
-                f"{self.place} does not answer ({_line(str(error))}); start it or check the address"
+                f"{self.place} does not answer; start it or check the address"
             ) from None
         except neo4j.exceptions.Neo4jError as error:
             raise self._translated(error) from None
         except neo4j.exceptions.DriverError as error:
             raise StoreError(f"{self.place}: {_line(str(error))}") from None
+        except (TypeError, ValueError, OverflowError) as error:
+            raise CypherError(f"a parameter cannot be sent to {self.place}: {_line(str(error))}") from None
 
     def _translated(self, error: neo4j.exceptions.Neo4jError) -> StoreError:
         code, message = error.code or "", _line(error.message or str(error))

@@ -196,7 +196,7 @@ class GraphStore:
     def remove_nodes(self, label: str, ids: Sequence[str]) -> int:
         """Remove nodes with all their relationships; returns how many nodes and relationships are gone."""
         (node,) = self._stored_labels([label])
-        query = f"UNWIND $rows AS row MATCH (n:{node} {{{ID}: row}}) DETACH DELETE n"
+        query = f"UNWIND $rows AS row MATCH (n:{node}) WHERE n.{ID} = row DETACH DELETE n"
         return self._bolt.change(query, [str(key) for key in ids])
 
     def remove_interactions(self, frame: Any) -> int:
@@ -218,9 +218,10 @@ class GraphStore:
 
     def _remove(self, head: str, stored: str, tail: str, rows: list[tuple[Any, ...]]) -> int:
         of_head, of_tail = self._stored_labels([head, tail])
+        type_ = self._bolt.quote(stored, "relation")
         query = (
-            f"UNWIND $rows AS row MATCH (:{of_head} {{{ID}: row[0]}})"
-            f"-[r:{self._bolt.quote(stored, 'relation')}]->(:{of_tail} {{{ID}: row[1]}}) DELETE r"
+            f"UNWIND $rows AS row MATCH (h:{of_head})-[r:{type_}]->(t:{of_tail}) "
+            f"WHERE h.{ID} = row[0] AND t.{ID} = row[1] DELETE r"
         )
         return self._bolt.change(query, [list(row) for row in rows])
 
@@ -246,7 +247,7 @@ class GraphStore:
         labels = [label_of(name) for name in labels_in(self._bolt)]
         for label in sorted(set(labels) - {USER}, key=lambda label: (label == ITEM, label)):
             (node,) = self._stored_labels([label])
-            query = f"UNWIND $rows AS row MATCH (n:{node} {{{ID}: row}}) RETURN n.{ID}"
+            query = f"UNWIND $rows AS row MATCH (n:{node}) WHERE n.{ID} = row RETURN n.{ID}"
             found.update((row[0], label) for row in self._bolt.run(query, rows=wanted))
         return pl.Series([found.get(key, ENTITY) for key in ids], dtype=pl.String)
 

@@ -112,7 +112,10 @@ def _write_relationships(
     bolt: Bolt, pattern: tuple[str, str, str], frame: pl.DataFrame, exists: bool, progress: Any
 ) -> None:
     head, type_, tail = pattern
-    find = f"UNWIND $rows AS row MATCH (h:{head} {{{ID}: row[0]}}) MATCH (t:{tail} {{{ID}: row[1]}}) "
+    # WHERE, since ArcadeDB 26.10 takes the value "$rows" in MATCH (h {id: row[0]}) for the parameter.
+    find = (
+        f"UNWIND $rows AS row MATCH (h:{head}) WHERE h.{ID} = row[0] MATCH (t:{tail}) WHERE t.{ID} = row[1]"
+    )
     used = [
         (name, i) for i, name in enumerate((WEIGHT, TIMESTAMP), 2) if frame[name].null_count() < len(frame)
     ]
