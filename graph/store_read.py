@@ -37,6 +37,10 @@ def types_in(bolt: Bolt) -> list[str]:
     return sorted(row[0] for row in bolt.run(query))
 
 
+def _quoted(bolt: Bolt, stored: str) -> str:
+    return bolt.quote(stored, "label or relationship type")
+
+
 def read_graph(bolt: Bolt, schema: GraphSchema) -> KnowledgeGraph:
     """Everything of a store that a schema names.
 
@@ -46,7 +50,11 @@ def read_graph(bolt: Bolt, schema: GraphSchema) -> KnowledgeGraph:
         If the schema does not fit the store; the message says what the store has instead.
     """
     nodes = _read_nodes(bolt, schema)
-    types = types_in(bolt)
+    types = [
+        name
+        for name in types_in(bolt)
+        if bolt.run(f"MATCH ()-[r:{_quoted(bolt, name)}]->() RETURN 1 LIMIT 1")
+    ]
     if schema.interactions.query is not None:
         _read_interaction_query(bolt, schema, nodes)
     else:
@@ -72,9 +80,11 @@ class _Nodes:
 
 def _read_nodes(bolt: Bolt, schema: GraphSchema) -> _Nodes:
     nodes = _Nodes(GraphBuilder(schema.user_label, schema.item_label))
-    stored = {label_of(name): name for name in labels_in(bolt)}
+    # An engine remembers the labels and types of what is gone.
+    used = [name for name in labels_in(bolt) if bolt.run(f"MATCH (n:{_quoted(bolt, name)}) RETURN 1 LIMIT 1")]
+    stored = {label_of(name): name for name in used}
     for label in bar(_labels_to_read(schema, stored), desc="reading nodes", unit="label"):
-        rows = bolt.run(f"MATCH (n:{bolt.quote(stored[label], 'label')}) RETURN elementId(n), properties(n)")
+        rows = bolt.run(f"MATCH (n:{_quoted(bolt, stored[label])}) RETURN elementId(n), properties(n)")
         # A node with two labels belongs to the first that is read; users and items come first.
         rows = [row for row in rows if row[0] not in nodes.rows]
         if not rows:
@@ -296,7 +306,7 @@ class _Edges:
 
 
 def _read_edges(bolt: Bolt, stored: str, weight: str, timestamp: str, nodes: _Nodes) -> _Edges:
-    type_ = bolt.quote(stored, "relationship type")
+    type_ = _quoted(bolt, stored)
     of_weight, of_time = bolt.quote(weight, "property"), bolt.quote(timestamp, "property")
     # Collected by head, since the driver spends most of its time on rows; collect() would drop nulls.
     rows = bolt.table(
