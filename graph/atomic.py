@@ -232,14 +232,20 @@ def _add_nodes(
         ]
         order = [*([name] if name else []), *prose, *tokens]
         texts = compose_texts(table.frame, order if text is None else text)
-    # Not a number is no value: two graphs with the same gaps are equal.
-    frame = table.frame.with_columns(
-        pl.col(tags).str.split(" "),
-        pl.col([c for c in columns if table.types[c] == "float"]).fill_nan(None),
-        pl.col([c for c in columns if table.types[c] == "float_seq"]).list.eval(pl.element().fill_nan(None)),
+    frame = table.frame
+    properties = pl.DataFrame(
+        [_property(frame[c], table.types[c], c in tags) for c in columns if c not in (NAME, TEXT)]
     )
-    properties = frame.select(c for c in columns if c not in (NAME, TEXT))
     builder.add_nodes(label, frame[key], frame[name] if name else None, texts, properties)
+
+
+def _property(column: pl.Series, kind: str, tags: bool) -> pl.Series:
+    """Words as a list; not a number is no value, so that graphs with the same gaps are equal."""
+    if tags:
+        return column.str.split(" ")
+    if kind == "float_seq":
+        return column.list.eval(pl.element().fill_nan(None))
+    return column.fill_nan(None) if kind == "float" else column
 
 
 def _links(files: dict[str, Path], catalogue: pl.Series) -> pl.DataFrame:

@@ -145,7 +145,9 @@ class GraphBuilder:
             self.add_interactions(users, items, inter.weight, inter.timestamp)
         if kg.facts:
             node_ids = np.concatenate([table.vocabulary.ids for table in kg.tables])
-            labels = np.repeat([names.get(label, label) for label in kg.labels], np.diff(kg.offsets))
+            # As objects: numpy's own strings lose a NUL at their end.
+            shown = np.array([names.get(label, label) for label in kg.labels], dtype=object)
+            labels = np.repeat(shown, np.diff(kg.offsets))
             for facts in kg.facts:
                 self.add_facts(
                     facts.relation,
@@ -287,7 +289,8 @@ def _merge_nodes(label: str, frames: list[pl.DataFrame]) -> pl.DataFrame:
     properties = sorted(set(frame.columns) - {ID, NAME, TEXT})
     # A property that no node has is no property: a store cannot tell it from an absent one.
     kept = [key for key in properties if frame[key].null_count() < len(frame)]
-    return frame.select(ID, NAME, TEXT, *kept).sort(ID)
+    # By series: to polars a column called * or ^...$ is a pattern.
+    return pl.DataFrame([frame[column] for column in (ID, NAME, TEXT, *kept)]).sort(ID)
 
 
 def _node_table(label: str, frame: pl.DataFrame) -> NodeTable:

@@ -162,7 +162,7 @@ def to_frames(kg: "KnowledgeGraph") -> dict[str, pd.DataFrame]:
     }
     for facts in kg.facts:
         columns[HEAD_ID].append(ids[facts.head])
-        columns[RELATION].append(np.full(len(facts), facts.relation, dtype=object))
+        columns[RELATION].append(np.repeat(np.array([facts.relation], dtype=object), len(facts)))
         columns[TAIL_ID].append(ids[facts.tail])
         columns[HEAD_LABEL].append(labels[facts.head])
         columns[TAIL_LABEL].append(labels[facts.tail])

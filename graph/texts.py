@@ -93,6 +93,8 @@ def _words(frame: pl.DataFrame, column: str) -> pl.Expr:
             f"no column {column!r} to make a text of; there are {', '.join(frame.columns)}"
             f"{did_you_mean(column, frame.columns)}"
         )
-    if isinstance(frame.schema[column], pl.List):
-        return pl.col(column).cast(pl.List(pl.String)).list.join(", ")
-    return pl.col(column).cast(pl.String)
+    # By series: to polars a column called * or ^...$ is a pattern.
+    values = frame[column]
+    if isinstance(values.dtype, pl.List):
+        values = values.cast(pl.List(pl.String)).list.join(", ")
+    return pl.lit(values.cast(pl.String))

@@ -246,3 +246,11 @@ def test_movielens_1m_is_read_in_seconds():
     kg = KnowledgeGraph.from_atomic(BENCH / "ml-1m")
     assert time.perf_counter() - start < 10
     assert (kg.n_users, kg.n_items, kg.n_interactions, kg.n_facts) == (6040, 3260, 801218, 20782)
+
+
+@pytest.mark.parametrize("name", ["*", "^.*$", "a:b", " "])
+def test_columns_may_be_called_anything(atomic, name):
+    item = f"item_id:token\t{name}:token_seq\tx:float\n1\thorror space\t1\n2\tfun\tnan\n"
+    items = KnowledgeGraph.from_atomic(atomic(inter=INTER, item=item)).items
+    assert records(items) == [{name: ["horror", "space"], "x": 1}, {name: ["fun"], "x": None}]
+    assert items.texts.to_pylist() == ["horror space", "fun"]

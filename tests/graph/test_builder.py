@@ -119,3 +119,10 @@ def test_nodes_are_sorted_and_every_fact_and_interaction_keeps_its_ends(graphs, 
         assert ((facts.head >= 0) & (facts.head < kg.n_nodes)).all()
         order = list(zip(facts.head.tolist(), facts.tail.tolist(), strict=True))
         assert order == sorted(set(order))
+
+
+@pytest.mark.parametrize("key", ["*", "^.*$", "^name$"])
+def test_properties_may_be_called_anything(key):
+    kg = GraphBuilder().add_nodes("Item", ["i", "j"], ["Alien", None], None, {key: [1, 2]}).build()
+    assert kg.items.properties.to_pylist() == [{key: 1}, {key: 2}]
+    assert kg.items.names.to_pylist() == ["Alien", None]
