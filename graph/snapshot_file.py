@@ -39,7 +39,7 @@ def write_snapshot(kg: KnowledgeGraph, folder: Path) -> None:
 def read_snapshot(folder: Path) -> KnowledgeGraph:
     """Read what `write_snapshot` wrote."""
     index_json = json.loads((folder / "graph.json").read_text(encoding="utf-8"))
-    arrays = load_file(folder / "edges.safetensors")
+    arrays: dict[str, Any] = load_file(folder / "edges.safetensors")
     for array in arrays.values():
         array.flags.writeable = False
     tables = []
@@ -60,12 +60,16 @@ def read_snapshot(folder: Path) -> KnowledgeGraph:
         )
     return KnowledgeGraph(
         tables=tuple(tables),
-        interactions=Interactions(**{key: arrays.get(f"interactions.{key}") for key in _INTERACTION}),
+        interactions=Interactions(**_columns(arrays, "interactions", _INTERACTION)),
         facts=tuple(
-            Facts(relation, **{key: arrays.get(f"facts.{index}.{key}") for key in _FACT})
+            Facts(relation, **_columns(arrays, f"facts.{index}", _FACT))
             for index, relation in enumerate(index_json["relations"])
         ),
     )
+
+
+def _columns(arrays: dict[str, Any], prefix: str, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: arrays.get(f"{prefix}.{name}") for name in names}
 
 
 def _keep(arrays: dict[str, Any], name: str, array: Any) -> None:

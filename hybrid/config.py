@@ -54,7 +54,16 @@ class HybridConfig(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    signals: tuple[str, ...] = ("multihop", "text", "popularity", "closed_form", "slim", "svd", "gnn", "facts")
+    signals: tuple[str, ...] = (
+        "multihop",
+        "text",
+        "popularity",
+        "closed_form",
+        "slim",
+        "svd",
+        "gnn",
+        "facts",
+    )
     fusion: FusionConfig = FusionConfig()
     validation: ValidationConfig = ValidationConfig()
     tune: bool = True
@@ -90,7 +99,7 @@ class HybridConfig(BaseModel):
 
     @classmethod
     def preset(cls, name: Literal["default", "genre", "fast"] | str) -> "HybridConfig":
-        """``default``: everything; ``genre``: the card's three signals with fixed weights; ``fast``: no GNN, no SLIM."""
+        """``default``: everything; ``genre``: the card's three with fixed weights; ``fast``: no GNN, no SLIM."""
         if name == "default":
             return cls()
         if name == "genre":

@@ -66,7 +66,8 @@ def held_out_likes(kg: KnowledgeGraph, frame: pd.DataFrame, what: str) -> HeldOu
         log.warning("%d pairs of the %s set are on unknown items and cannot be hit", missed, what)
     known = (user >= 0) & (item >= 0)
     likes = sparse.csr_matrix(
-        (np.ones(int(known.sum()), dtype=np.float32), (user[known], item[known])), shape=(kg.n_users, kg.n_items)
+        (np.ones(int(known.sum()), dtype=np.float32), (user[known], item[known])),
+        shape=(kg.n_users, kg.n_items),
     )
     likes.sort_indices()
     counts = np.bincount(user[user >= 0], minlength=kg.n_users).astype(np.int64)

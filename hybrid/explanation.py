@@ -77,7 +77,10 @@ class Explanation:
             "name": self.name,
             "score": self.score,
             "ledger": [
-                {str(key): None if isinstance(value, float) and np.isnan(value) else value for key, value in row.items()}
+                {
+                    str(key): None if isinstance(value, float) and np.isnan(value) else value
+                    for key, value in row.items()
+                }
                 for row in self.ledger.to_dict("records")
             ],
             "reasons": [

@@ -116,7 +116,9 @@ def fit(
     signals = [fitted[name].signal for name in kept]
     if own_split:
         with run.stage("refit on everything"):
-            signals = [signal.refit(whole) for signal in bar(signals, desc="refit on everything", unit="signal")]
+            signals = [
+                signal.refit(whole) for signal in bar(signals, desc="refit on everything", unit="signal")
+            ]
     return ModelState(
         config=chosen,
         kg=kg,
@@ -301,5 +303,3 @@ def _without_validation(
         seen=seen,
         report=FitReport(honesty=honesty, seconds=dict(run.seconds), notes=tuple(run.notes), k=k),
     )
-
-

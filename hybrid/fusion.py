@@ -113,6 +113,11 @@ def learn_weights(
         CSR of shape (b, n_items): the held-out likes, and what must not be listed. Users without a held-out like
         do not count.
 
+    config
+        Settings of the learning.
+    rng
+        Seed of the folds.
+
     Notes
     -----
     ndcg is a step function of the weights, hence coordinate ascent (as in Metzler & Croft 2007) over a short list of
@@ -215,4 +220,4 @@ class _Problem:
                         best, weights[signal] = float(trial), step * scale
             if best - before < 1e-4:
                 break
-        return weights / weights.max()
+        return np.asarray(weights / weights.max())

@@ -26,12 +26,15 @@ class ItemKNN(ItemSimilaritySignal):
 
     name = "ItemKNN"
     Config: ClassVar[type[SignalConfig]] = ItemKNNConfig
-    search: ClassVar[dict[str, tuple[Any, ...]]] = {"neighbours": (200, 50, 100, 400), "shrink": (5.0, 0.0, 50.0)}
+    search: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "neighbours": (200, 50, 100, 400),
+        "shrink": (5.0, 0.0, 50.0),
+    }
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         idf = np.log(data.n_items / np.maximum(data.user_degree, 1.0)) + 1.0
         columns = sparse.csr_matrix(data.likes.T @ diagonal(idf))
-        together = without_diagonal(columns @ columns.T)
+        together = without_diagonal(sparse.csr_matrix(columns @ columns.T))
         norms = np.sqrt(np.asarray(columns.multiply(columns).sum(axis=1)).ravel())
         rows = np.repeat(np.arange(data.n_items), np.diff(together.indptr))
         together.data /= norms[rows] * norms[together.indices] + self.config.shrink

@@ -12,44 +12,46 @@ import numpy.typing as npt
 from scipy import sparse
 
 Scores = TypeVar("Scores", bound=npt.NDArray[Any])
+Values = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-Metric = Callable[[BoolArray, npt.NDArray[np.int64]], npt.NDArray[np.float64]]
+Metric = Callable[[BoolArray, Counts], Values]
 
 
-def recall(hits: BoolArray, n_relevant: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def recall(hits: BoolArray, n_relevant: Counts) -> Values:
     """Hits over the number of relevant items."""
-    return hits.sum(axis=1) / np.maximum(n_relevant, 1)
+    return np.asarray(hits.sum(axis=1) / np.maximum(n_relevant, 1), dtype=np.float64)
 
 
-def precision(hits: BoolArray, n_relevant: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def precision(hits: BoolArray, n_relevant: Counts) -> Values:
     """Hits over k."""
-    return hits.mean(axis=1, dtype=np.float64)
+    return np.asarray(hits.mean(axis=1), dtype=np.float64)
 
 
-def ndcg(hits: BoolArray, n_relevant: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def ndcg(hits: BoolArray, n_relevant: Counts) -> Values:
     """Discounted gain 1 / log2(rank + 1) over that of the ideal list, cut at min(k, n_relevant)."""
     k = hits.shape[1]
     discount = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.concatenate(([1.0], np.cumsum(discount)))[np.minimum(k, n_relevant)]
-    return (hits * discount).sum(axis=1) / ideal
+    return np.asarray((hits * discount).sum(axis=1) / ideal)
 
 
-def mrr(hits: BoolArray, n_relevant: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def mrr(hits: BoolArray, n_relevant: Counts) -> Values:
     """One over the rank of the first hit, 0 without a hit."""
     first = hits.argmax(axis=1)
-    return np.where(hits.any(axis=1), 1.0 / (first + 1), 0.0)
+    return np.asarray(np.where(hits.any(axis=1), 1.0 / (first + 1), 0.0))
 
 
-def average_precision(hits: BoolArray, n_relevant: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def average_precision(hits: BoolArray, n_relevant: Counts) -> Values:
     """Mean precision at the ranks of the hits, over min(k, n_relevant)."""
     ranks = np.arange(1, hits.shape[1] + 1)
     at_hit = np.where(hits, np.cumsum(hits, axis=1) / ranks, 0.0)
-    return at_hit.sum(axis=1) / np.maximum(np.minimum(hits.shape[1], n_relevant), 1)
+    return np.asarray(at_hit.sum(axis=1) / np.maximum(np.minimum(hits.shape[1], n_relevant), 1))
 
 
-def hit_rate(hits: BoolArray, n_relevant: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def hit_rate(hits: BoolArray, n_relevant: Counts) -> Values:
     """1 where there is a hit, else 0."""
-    return hits.any(axis=1).astype(np.float64)
+    return np.asarray(hits.any(axis=1), dtype=np.float64)
 
 
 METRICS: dict[str, Metric] = {
@@ -69,6 +71,8 @@ def top_k(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.int32]:
     ----------
     scores
         float of shape (b, n); -inf where a column must not be listed.
+    k
+        Columns to return.
 
     Returns
     -------

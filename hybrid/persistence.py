@@ -40,14 +40,15 @@ def save(state: ModelState, folder: str | Path) -> None:
         If the folder cannot be written, or holds something else than a model.
     """
     target = Path(folder)
-    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / _INDEX).is_file()):
-        raise ModelError(f"{target} exists and is not a model; choose another folder")
+    check_target(target)
     part = f"v-{uuid.uuid4().hex[:12]}"
     fresh = not target.exists()
     try:
         (target / part).mkdir(parents=True)
         _write(state, target / part)
-        files = {path.relative_to(target).as_posix(): _digest(path) for path in sorted((target / part).iterdir())}
+        files = {
+            path.relative_to(target).as_posix(): _digest(path) for path in sorted((target / part).iterdir())
+        }
         for name in files:
             _sync(target / name)
         _sync(target / part)
@@ -60,13 +61,22 @@ def save(state: ModelState, folder: str | Path) -> None:
     except (OSError, SafetensorError) as error:
         _discard(target, part, fresh)
         reason = getattr(error, "strerror", None) or error
-        raise ModelError(f"cannot write the model to {target}: {reason}; free space or choose another folder") from None
+        raise ModelError(
+            f"cannot write the model to {target}: {reason}; free space or choose another folder"
+        ) from None
     except BaseException:
         _discard(target, part, fresh)
         raise
     for old in target.glob("v-*"):
         if old.name != part:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def check_target(folder: str | Path) -> None:
+    """Refuse, before any work, a place that a model cannot be saved in; raises `ModelError`."""
+    target = Path(folder)
+    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / _INDEX).is_file()):
+        raise ModelError(f"{target} exists and is not a model; choose another folder")
 
 
 def load(folder: str | Path) -> ModelState:
@@ -104,7 +114,9 @@ def _read_index(target: Path) -> dict[str, Any]:
         index = json.loads((target / _INDEX).read_text(encoding="utf-8"))
         version, _, _ = index["format"], index["part"], index["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{target / _INDEX} cannot be read ({error}); fit and save the model again") from None
+        raise ModelError(
+            f"{target / _INDEX} cannot be read ({error}); fit and save the model again"
+        ) from None
     if not isinstance(version, int) or version > FORMAT:
         raise ModelError(
             f"{target} was saved by a newer kgenre (format {version}, this one reads up to {FORMAT}); upgrade kgenre"

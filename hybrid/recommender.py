@@ -85,7 +85,9 @@ class HybridRecommender:
     def state(self) -> ModelState:
         """The fitted model; raises `NotFittedError` before `fit`."""
         if self._state is None:
-            raise NotFittedError("the recommender is not fitted; call fit(graph) or kgenre.load(folder) first")
+            raise NotFittedError(
+                "the recommender is not fitted; call fit(graph) or kgenre.load(folder) first"
+            )
         return self._state
 
     @property
@@ -150,9 +152,9 @@ class HybridRecommender:
         ranked = rank(state, row, seen, min(k, state.kg.n_items), allowed, include_seen)
         listed = int((ranked.items[0] >= 0).sum())
         if listed < k:
+            narrowed = " and the candidates" if allowed is not None else ""
             raise ConfigError(
-                f"k={k} but only {listed} items are left after what was seen{' and the candidates' if allowed is not None else ''}; "
-                f"ask for at most {listed}"
+                f"k={k} but only {listed} items are left after what was seen{narrowed}; ask for at most {listed}"
             )
         return self._frame(ranked.items[0], ranked.scores[0])
 
@@ -275,7 +277,11 @@ class HybridRecommender:
         return f"HybridRecommender({self._state.kg.n_users:,} users, {self._state.kg.n_items:,} items; {weights})"
 
     def _repr_html_(self) -> str:
-        table = "" if self._state is None else self.honesty.to_html(index=False, float_format="{:.4f}".format, border=0)
+        table = (
+            ""
+            if self._state is None
+            else self.honesty.to_html(index=False, float_format="{:.4f}".format, border=0)
+        )
         return f"<h4>HybridRecommender</h4>{table}"
 
     # -- inside -----------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ def hold_out(
         Share of a user's likes to hold out, rounded; a user with fewer than three gives none.
     ages
         float32 of shape (likes.nnz,): the youngest are held out (ties at random); None draws at random.
+    rng
+        Seed.
 
     Returns
     -------
@@ -38,7 +40,9 @@ def hold_out(
     return _rows(likes, rows, ~held), _rows(likes, rows, held)
 
 
-def _rows(likes: sparse.csr_matrix, rows: npt.NDArray[np.int64], keep: npt.NDArray[np.bool_]) -> sparse.csr_matrix:
+def _rows(
+    likes: sparse.csr_matrix, rows: npt.NDArray[np.int64], keep: npt.NDArray[np.bool_]
+) -> sparse.csr_matrix:
     part = sparse.csr_matrix((likes.data[keep], (rows[keep], likes.indices[keep])), shape=likes.shape)
     part.sort_indices()
     return part

@@ -40,6 +40,22 @@ class FitReport:
     n_users: int = 0
     n_pairs: int = 0
 
+    def text(self) -> str:
+        """The honesty table, the notes and where the time went, for a terminal."""
+        lines = [
+            self.honesty.to_string(index=False, float_format="{:.4f}".format, na_rep="-")
+            if len(self.honesty)
+            else "(nothing was validated)"
+        ]
+        if len(self.honesty):
+            lines.append(
+                f"{self.n_pairs:,} held-out likes of {self.n_users:,} users; the fusion's ndcg is cross-fitted, the "
+                "signals' and peers' settings were chosen on these same likes"
+            )
+        lines += [f"note: {note}" for note in self.notes]
+        spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
+        return "\n".join([*lines, f"fit: {spent}"])
+
 
 @dataclass(frozen=True, eq=False)
 class ModelState:

@@ -1,6 +1,6 @@
 """Signals: one opinion on every item each, given a history."""
 
-from .base import ItemSimilaritySignal, Signal, SignalConfig
+from .base import Signal, SignalConfig
 from .closed_form import ClosedForm, Slim
 from .facts import Facts
 from .gnn import GNN

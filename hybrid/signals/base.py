@@ -95,14 +95,10 @@ class ItemSimilaritySignal(Signal):
     blind: npt.NDArray[np.bool_]
 
     def score(self, histories: sparse.csr_matrix) -> FloatArray:  # noqa: D102
-        product = histories @ self.similarity
-        scores = product.toarray() if sparse.issparse(product) else product
-        return self._silence(np.asarray(scores, dtype=np.float32), histories)
+        return self._silence(dense(histories @ self.similarity), histories)
 
     def rows(self, history: sparse.csr_matrix) -> FloatArray:  # noqa: D102
-        rows = self.similarity[history.indices]
-        dense = rows.toarray() if sparse.issparse(rows) else rows
-        parts: FloatArray = np.asarray(dense, dtype=np.float32) * history.data[:, None].astype(np.float32)
+        parts = dense(self.similarity[history.indices]) * history.data[:, None].astype(np.float32)
         parts[:, self.blind] = np.nan
         return parts
 
@@ -118,6 +114,12 @@ class ItemSimilaritySignal(Signal):
         self.blind = arrays["blind"].astype(bool)
         self.similarity = unpack("similarity", arrays)
         return self
+
+
+def dense(matrix: Any) -> FloatArray:
+    """A matrix, sparse or not, as a float32 array."""
+    array: Any = matrix.toarray() if isinstance(matrix, sparse.csr_matrix) else matrix
+    return np.asarray(array, dtype=np.float32)
 
 
 def pack(name: str, matrix: FloatArray | sparse.csr_matrix) -> dict[str, npt.NDArray[Any]]:

@@ -1,7 +1,6 @@
 from typing import Any, ClassVar, Self
 
 import numpy as np
-
 from pydantic import Field
 from scipy import linalg
 
@@ -73,7 +72,7 @@ class ClosedForm(ItemSimilaritySignal):
         gram[np.diag_indices_from(gram)] += penalty
         inverse = inverted(gram)
         weights = inverse @ target
-        weights -= inverse * (np.diag(weights) / np.diag(inverse))
+        weights -= inverse * np.asarray(np.diag(weights) / np.diag(inverse), dtype=np.float32)
         np.fill_diagonal(weights, 0.0)
         self.similarity = weights
         self.blind = np.asarray((data.item_degree == 0) & ~prior.any(axis=0))
@@ -133,7 +132,7 @@ class SlimConfig(ClosedFormConfig):
 class Slim(ClosedForm):
     """SLIM with the same knowledge prior: B >= 0 with an l1 penalty, by ADMM.
 
-    SLIM is Ning & Karypis 2011; the alternating solution with a zero diagonal is that of Steck et al. 2020 ("ADMM SLIM").
+    SLIM is Ning & Karypis 2011; its solution by ADMM with a zero diagonal is Steck et al. 2020.
     """
 
     name = "slim"
@@ -162,5 +161,3 @@ class Slim(ClosedForm):
         self.similarity = sparse_part
         self.blind = np.asarray((data.item_degree == 0) & ~prior.any(axis=0))
         return self
-
-

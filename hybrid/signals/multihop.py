@@ -73,7 +73,7 @@ def fact_walks(data: SignalData) -> sparse.csr_matrix:
     return _no_return(_transition(features, 1.0) @ _transition(features.T, 1.0))
 
 
-def _transition(matrix: sparse.csr_matrix, alpha: float) -> sparse.csr_matrix:
+def _transition(matrix: Any, alpha: float) -> sparse.csr_matrix:
     degree = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
     inverse = np.divide(1.0, degree, out=np.zeros_like(degree), where=degree > 0)
     step = sparse.csr_matrix(diagonal(inverse) @ matrix, dtype=np.float32)

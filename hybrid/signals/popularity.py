@@ -27,10 +27,10 @@ class Popularity(Signal):
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         half_life = self.config.half_life_days
         if half_life is None or data.ages is None:
-            counts = data.item_degree
+            counts: FloatArray = data.item_degree
         else:
             decay = 0.5 ** (data.ages / half_life)
-            counts = np.bincount(data.likes.indices, weights=decay, minlength=data.n_items)
+            counts = np.bincount(data.likes.indices, decay, data.n_items).astype(np.float32)
         self.share = (counts / max(float(counts.max(initial=0.0)), 1e-12)).astype(np.float32)
         return self
 

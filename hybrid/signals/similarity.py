@@ -10,7 +10,7 @@ from scipy import sparse
 
 from kgenre.hybrid.data import FloatArray, SignalData
 
-from .base import Signal, SignalConfig, pack, unpack
+from .base import Signal, SignalConfig, dense, pack, unpack
 from .features import fact_features, unit, unit_rows
 
 _WORD = re.compile(r"\w+")
@@ -50,7 +50,8 @@ class Similarity(Signal):
 
     name = "similarity"
     Config: ClassVar[type[SignalConfig]] = SimilarityConfig
-    vectors: FloatArray | sparse.csr_matrix
+    vectors: Any
+    """float32 (n_items, d), dense or CSR."""
     blind: npt.NDArray[np.bool_]
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
@@ -70,9 +71,9 @@ class Similarity(Signal):
         if self.config.method == "jaccard":
             scores = self._jaccard(histories)
         else:
-            profile = histories @ self.vectors
-            dot = profile @ self.vectors.T
-            dot = dot.toarray() if sparse.issparse(dot) else dot
+            profile: Any = histories @ self.vectors
+            dot: Any = profile @ self.vectors.T
+            dot = dense(dot)
             scores = dot / np.maximum(_norms(profile), 1e-12)[:, None]
         scores = np.array(scores, dtype=np.float32)
         scores[:, self.blind] = np.nan
@@ -91,13 +92,13 @@ class Similarity(Signal):
         return both / np.maximum(either, 1.0)
 
     def rows(self, history: sparse.csr_matrix) -> FloatArray:
-        """Each history item's part; a Jaccard index is shared out by how many of the item's facts each liked item has."""
+        """Each history item's part; a Jaccard index is shared out by the facts each liked item has in common."""
         total = self.score(history)[0]
         own = self.vectors[history.indices]
-        products = own @ self.vectors.T
-        dense = products.toarray() if sparse.issparse(products) else np.asarray(products)
+        products: Any = own @ self.vectors.T
+        products = dense(products)
         weights = np.maximum(history.data, 0) if self.config.method == "jaccard" else history.data
-        parts = dense * weights[:, None]
+        parts = products * weights[:, None]
         whole = parts.sum(axis=0)
         scale = np.divide(total, whole, out=np.zeros_like(total), where=np.abs(whole) > 1e-12)
         return np.asarray(np.where(np.isnan(total), np.nan, parts * scale), dtype=np.float32)
@@ -111,9 +112,7 @@ class Similarity(Signal):
 
 
 def _norms(matrix: Any) -> FloatArray:
-    if sparse.issparse(matrix):
-        return np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    return np.asarray(np.linalg.norm(matrix, axis=1), dtype=np.float32)
+    return np.asarray(np.linalg.norm(dense(matrix), axis=1), dtype=np.float32)
 
 
 def _tfidf(texts: tuple[str | None, ...], n_items: int) -> sparse.csr_matrix:

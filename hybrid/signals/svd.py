@@ -76,9 +76,12 @@ class ScaledSVD(Signal):
             sides = fact_features(data).weighted(1.5)
 
             def apply(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-                return scaled.T @ (scaled @ x) / unit + config.identity * config.facts * (sides @ (sides.T @ x))
+                known = config.identity * config.facts * (sides @ (sides.T @ x))
+                return np.asarray(scaled.T @ (scaled @ x) / unit + known)
 
-            operator = LinearOperator((data.n_items, data.n_items), matvec=apply, matmat=apply, dtype=np.float32)
+            operator = LinearOperator(
+                (data.n_items, data.n_items), matvec=apply, matmat=apply, dtype=np.float32
+            )
             start = np.random.default_rng(0).standard_normal(data.n_items).astype(np.float32)
             _, vectors = eigsh(operator, k=size, v0=start)
         vectors = np.asarray(vectors, dtype=np.float32)

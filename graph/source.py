@@ -1,0 +1,79 @@
+"""Whatever a user may point at, opened: atomic files, RDF, a store's folder, a server's address."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .atomic import find_validation, read_interactions
+from .embedded import is_store
+from .errors import DataError
+from .knowledge_graph import KnowledgeGraph
+from .rdf import read_rdf
+from .store import GraphStore, connect, is_address
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_RDF = (".ttl", ".nt", ".nq", ".trig", ".jsonld", ".rdf", ".xml", ".owl")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A graph and, where the source brings one, its validation set (user_id, item_id)."""
+
+    graph: KnowledgeGraph
+    validation: "pd.DataFrame | None" = None
+
+
+def open_store(target: str, *, create: bool = False) -> GraphStore:
+    """Open a store's folder or a server's address.
+
+    A server's user and password are taken from the environment: ``NEO4J_USERNAME`` (default neo4j), ``NEO4J_PASSWORD``,
+    and ``NEO4J_DATABASE`` for a database other than the user's own.
+
+    Raises
+    ------
+    StoreUnavailableError
+        If it is not running, in use, or refuses the password or database; or the folder is no store.
+    """
+    if not is_address(target):
+        return connect(target, create=create)
+    password = os.environ.get("NEO4J_PASSWORD")
+    auth = (os.environ.get("NEO4J_USERNAME", "neo4j"), password) if password is not None else None
+    return connect(target, auth=auth, database=os.environ.get("NEO4J_DATABASE"))
+
+
+def read_source(source: str) -> Source:
+    """Read the graph that a source holds.
+
+    Parameters
+    ----------
+    source
+        A folder of atomic files, an RDF file, an embedded store's folder, or a ``bolt://`` or ``neo4j://`` address.
+
+    Raises
+    ------
+    DataError
+        If there is nothing there, or nothing that kgenre reads.
+    StoreUnavailableError
+        See `open_store`.
+    """
+    path = Path(source)
+    if is_address(source) or is_store(path):
+        with open_store(source) as store:
+            return Source(store.snapshot())
+    if path.is_dir():
+        graph = KnowledgeGraph.from_atomic(path)
+        file = find_validation(path)
+        return Source(graph, read_interactions(file) if file else None)
+    if path.suffix.lower() in _RDF:
+        return Source(read_rdf(path))
+    if not path.exists():
+        raise DataError(
+            f"there is no {source}; give a folder of atomic files, an RDF file, a store or its address"
+        )
+    raise DataError(
+        f"cannot tell what {source} is; give a folder of atomic files, an RDF file ({' '.join(_RDF)}), a store's "
+        "folder or a bolt:// or neo4j:// address"
+    )

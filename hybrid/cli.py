@@ -1,0 +1,263 @@
+"""The command line: each command is a few lines over the API.
+
+Results go to standard output, progress and warnings to standard error. Exit status 0, or 2 with one line on standard
+error that names the bad value and the remedy.
+"""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import click
+import typer
+from typer import Argument, Option
+
+from kgenre.graph.errors import ConfigError, DataError, KgenreError
+
+app = typer.Typer(
+    name="kgenre",
+    help="A hybrid recommender on a knowledge graph: text, graph and collaborative signals, measured and explained.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Source = Annotated[
+    str, Argument(help="Folder of atomic files, RDF file, store folder, or bolt:// or neo4j:// address.")
+]
+Store = Annotated[str, Option("--store", help="Folder of an embedded store, or bolt:// or neo4j:// address.")]
+Model = Annotated[str, Argument(help="Folder that `kgenre fit` wrote.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        import kgenre
+
+        typer.echo(f"kgenre {kgenre.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """A hybrid recommender on a knowledge graph: text, graph and collaborative signals, measured and explained."""
+
+
+@app.command(epilog="Example: kgenre demo")
+def demo(
+    model: Annotated[str | None, Option("--model", help="Also save the fitted model in this folder.")] = None,
+) -> None:
+    """The main job on real data: graph, fit, evaluate, a ranked list with reasons."""
+    from .demo import run
+
+    run(typer.echo, model)
+
+
+@app.command("import", epilog="Example: kgenre import ml-100k/ --store films")
+def import_(source: Source, store: Store) -> None:
+    """Write a source's graph into a store."""
+    from kgenre.graph.source import open_store, read_source
+
+    graph = read_source(source).graph
+    with open_store(store, create=True) as target:
+        target.write(graph)
+    typer.echo(f"{graph!r} is in {store}")
+
+
+@app.command(
+    epilog="""Example: kgenre query "MATCH (i:Item) WHERE i.name CONTAINS \\$word RETURN i.id, i.name" """
+    "--store films --param word=Alien".replace("\\$", "$")
+)
+def query(
+    cypher: Annotated[str, Argument(help="The Cypher query; write $NAME for a parameter.")],
+    store: Store,
+    param: Annotated[list[str] | None, Option("--param", help="A parameter NAME=VALUE; repeat.")] = None,
+    format: Annotated[str, Option("--format", help="table, csv or json.")] = "table",
+) -> None:
+    """Ask a store in Cypher."""
+    from kgenre.graph.source import open_store
+
+    _one_of("--format", format, ("table", "csv", "json"))
+    parameters = dict(_parameter(text) for text in param or [])
+    with open_store(store) as target:
+        frame = target.cypher(cypher, **parameters)
+    if format == "csv":
+        typer.echo(frame.to_csv(index=False), nl=False)
+    elif format == "json":
+        typer.echo(frame.to_json(orient="records", force_ascii=False, default_handler=str))
+    else:
+        typer.echo(frame.to_string(index=False) if len(frame) else "(no rows)")
+
+
+@app.command(epilog="Example: kgenre fit ml-100k/ --model model --set gnn.seeds=3")
+def fit(
+    source: Source,
+    model: Annotated[str, Option("--model", help="Folder to save the model in.")],
+    config: Annotated[
+        str | None, Option("--config", help="YAML file; `preset: genre` in it starts from one.")
+    ] = None,
+    set_: Annotated[list[str] | None, Option("--set", help="One setting, key=value; repeat.")] = None,
+    seed: Annotated[int | None, Option("--seed", help="Seed of all random choices.")] = None,
+) -> None:
+    """Fit a recommender and save it."""
+    from kgenre.graph.source import read_source
+
+    from .config import HybridConfig
+    from .persistence import check_target
+    from .recommender import HybridRecommender
+
+    settings = HybridConfig.from_yaml(config) if config else HybridConfig()
+    settings = settings.with_settings(set_ or [])
+    if seed is not None:
+        settings = settings.updated({"seed": seed})
+    check_target(model)
+    data = read_source(source)
+    recommender = HybridRecommender(settings).fit(data.graph, data.validation)
+    recommender.save(model)
+    typer.echo(recommender.state.report.text())
+    typer.echo(f"{recommender!r} is in {model}")
+
+
+@app.command(epilog="Example: kgenre recommend model --all -k 20 --output lists.tsv")
+def recommend(
+    model: Model,
+    users: Annotated[list[str] | None, Argument(help="User ids.", metavar="[USER]...")] = None,
+    all_: Annotated[bool, Option("--all", help="Everybody.")] = False,
+    k: Annotated[int, Option("-k", help="Length of a list.")] = 20,
+    candidates: Annotated[
+        str | None, Option("--candidates", help="File with one item id a line: rank only these.")
+    ] = None,
+    output: Annotated[str | None, Option("--output", help="A .tsv or .parquet file.")] = None,
+) -> None:
+    """Ranked lists: user_id, item_id, rank, score."""
+    from .output import write_lists
+    from .recommender import load
+
+    if bool(users) == all_:
+        raise ConfigError("name some users, or give --all for everybody")
+    if output is not None and Path(output).suffix not in (".tsv", ".parquet"):
+        raise ConfigError(f"--output {output} ends in neither .tsv nor .parquet")
+    recommender = load(model)
+    only = _lines(candidates) if candidates else None
+    if users and len(users) == 1:
+        # One list is asked for: too short a one is an error, not a warning.
+        recommender.recommend(users[0], k, candidates=only)
+    blocks = recommender.recommend_blocks(users, k, candidates=only)
+    write_lists(blocks, output)
+
+
+@app.command(epilog="Example: kgenre explain model 196 302")
+def explain(
+    model: Model,
+    user: Annotated[str, Argument(help="User id.")],
+    item: Annotated[str, Argument(help="Item id.")],
+    format: Annotated[str, Option("--format", help="text or json.")] = "text",
+) -> None:
+    """Why an item has its score for a user."""
+    from .recommender import load
+
+    _one_of("--format", format, ("text", "json"))
+    explanation = load(model).explain(user, item)
+    if format == "json":
+        typer.echo(json.dumps(explanation.to_dict(), ensure_ascii=False))
+        return
+    typer.echo(explanation.text)
+    typer.echo()
+    typer.echo(explanation.ledger.to_string(index=False, float_format="{:.4f}".format))
+
+
+@app.command(epilog="Example: kgenre similar model 183 -k 5")
+def similar(
+    model: Model,
+    item: Annotated[str, Argument(help="Item id.")],
+    k: Annotated[int, Option("-k", help="Length of the list.")] = 10,
+) -> None:
+    """The items most like one."""
+    from .recommender import load
+
+    frame = load(model).similar(item, k)
+    typer.echo(frame.to_csv(sep="\t", index=False), nl=False)
+
+
+@app.command(epilog="Example: kgenre evaluate model --test ml-100k/ml-100k.test.inter -k 20")
+def evaluate(
+    model: Model,
+    test: Annotated[str, Option("--test", help="An .inter file of held-out interactions.")],
+    k: Annotated[list[int] | None, Option("-k", help="Cut of the list; repeat.")] = None,
+    candidates: Annotated[
+        str | None, Option("--candidates", help="File with one item id a line: rank only these.")
+    ] = None,
+) -> None:
+    """Full-ranking metrics on held-out interactions."""
+    from kgenre.graph.atomic import read_interactions
+
+    from .recommender import load
+
+    recommender = load(model)
+    only = _lines(candidates) if candidates else None
+    frame = recommender.evaluate(read_interactions(test), k or [10, 20], candidates=only)
+    typer.echo(frame.reset_index().to_string(index=False, float_format="{:.4f}".format))
+
+
+def main() -> NoReturn:
+    """Entry point: errors as one line, exit status 2."""
+    logging.basicConfig(level=logging.WARNING, format="kgenre: %(message)s", stream=sys.stderr)
+    try:
+        status = app(standalone_mode=False)
+    except KgenreError as error:
+        _fail(str(error))
+    except click.UsageError as error:
+        hint = f" (see kgenre {error.ctx.command_path.partition(' ')[2]} --help)" if error.ctx else ""
+        _fail(error.format_message() + hint.replace("kgenre  ", "kgenre "))
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; nothing was written")
+    except BrokenPipeError:
+        # The reader of our output has gone (as `head` does): nothing is wrong.
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+    except MemoryError:
+        _fail("out of memory; leave out the signals closed_form and slim, or use a machine with more")
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str) -> NoReturn:
+    sys.stderr.write(f"kgenre: {' '.join(message.split())}\n")
+    sys.exit(2)
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{option} {value!r} is not one of {', '.join(allowed)}")
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"--param {text!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _lines(file: str) -> list[str]:
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"there is no file {file}; check the path") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    ids = [line.strip() for line in lines if line.strip()]
+    if not ids:
+        raise DataError(f"{file} names no item; put one item id on a line")
+    return ids
