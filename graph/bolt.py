@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import neo4j
 import neo4j.exceptions
 import neo4j.graph
+import neo4j.time
 import pandas as pd
 
 from .cypher_columns import returned_columns
@@ -172,7 +173,7 @@ def plain(value: Any) -> Any:
     """A driver's value as plain Python: nodes and relationships as dicts of their properties.
 
     A node's dict has its labels under ``"_labels"``, a relationship's has ``"_type"``; a path is the list of
-    its nodes and relationships in turn; times are `datetime` objects.
+    its nodes and relationships in turn; times are `datetime` objects and durations ISO 8601 strings.
     """
     if isinstance(value, neo4j.graph.Node):
         return {"_labels": sorted(value.labels), **{key: plain(item) for key, item in value.items()}}
@@ -187,6 +188,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, neo4j.time.Duration):
+        return value.iso_format()
     if hasattr(value, "to_native"):
         return value.to_native()
     return value

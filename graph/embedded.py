@@ -253,6 +253,8 @@ def _spawn(folder: Path, lock: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-I", "-S", supervisor, str(os.getpid()), _LOG, str(lock), *command],
         cwd=folder,
+        # Java reads the folder's own path by the locale, and LANG=C knows no letters beyond ASCII.
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -215,7 +215,9 @@ def _series(name: str, values: list[Any]) -> pl.Series:
     if not isinstance(first, str | int | float):
         values = [plain(value) for value in values]
     try:
-        return pl.Series(name, values, strict=True)
+        series = pl.Series(name, values, strict=True)
+        # Nothing but empty lists, which say nothing of their type.
+        return series.cast(pl.List(pl.String)) if series.dtype == pl.List(pl.Null) else series
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
         pass
     # A store has no types for columns: numbers of both kinds become floats, anything else strings.

@@ -60,7 +60,7 @@ def _chunks(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
 def _check_properties(bolt: Bolt, table: NodeTable) -> None:
     for column in table.properties.schema:
         inner = column.type.value_type if pa.types.is_list(column.type) else column.type
-        if pa.types.is_nested(inner) or pa.types.is_decimal(inner):
+        if pa.types.is_nested(inner) or pa.types.is_decimal(inner) or pa.types.is_duration(inner):
             raise DataError(
                 f"property {column.name!r} of {table.label} has values of type {column.type}, which a store "
                 "cannot hold; make it a string, number, boolean, time or a list of these"
@@ -78,7 +78,11 @@ def _check_properties(bolt: Bolt, table: NodeTable) -> None:
 def _node_rows(table: NodeTable) -> Iterator[list[Any]]:
     keys = [NAME, TEXT, *table.properties.column_names]
     columns = [table.names.to_pylist(), table.texts.to_pylist()]
-    columns += [column.to_pylist() for column in table.properties.columns]
+    for column in table.properties.columns:
+        if pa.types.is_timestamp(column.type) and column.type.tz:
+            # ArcadeDB 26.10 reads the hour of another zone back as one of UTC.
+            column = column.cast(pa.timestamp("us", "UTC"))
+        columns.append(column.to_pylist())
     for id_, *values in zip(table.vocabulary.ids, *columns, strict=True):
         yield [id_, {key: value for key, value in zip(keys, values, strict=True) if value is not None}]
 

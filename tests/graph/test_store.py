@@ -26,6 +26,7 @@ def films() -> KnowledgeGraph:
             "score": [8.5, 7.0, None, -0.0],
             "genres": [["horror", "sci-fi"], ["drama"], None, []],
             "votes": [[1, 2], None, [3], None],
+            "empty": pl.Series([[], None, [], None], dtype=pl.List(pl.String)),
             "classic": [True, False, None, True],
             "released": pl.Series([datetime.date(1979, 5, 25), None, None, None]),
             "strange `key`.x": ["a", None, None, "b"],

@@ -26,7 +26,9 @@ print(store._server._process.pid, flush=True)
 def start(folder: Path, then: str) -> tuple["subprocess.Popen[str]", int]:
     """A Python process that holds a store, and the process group of its server."""
     command = [sys.executable, "-c", SCRIPT.format(then=then), str(folder)]
-    python = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # The locale and the folder's letters are a pair that Java stumbles over.
+    env = {**os.environ, "LC_ALL": "C"}
+    python = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert python.stdout is not None
     return python, int(python.stdout.readline())
 
@@ -69,7 +71,7 @@ def test_no_server_outlives_python_and_nothing_written_is_lost(
 
 
 def test_store_left_open_ends_with_python(tmp_path: Path) -> None:
-    python, group = start(tmp_path / "store", "pass")
+    python, group = start(tmp_path / "stö re", "pass")
     _, errors = python.communicate(timeout=60)
     assert (python.returncode, errors) == (0, "")
     assert_group_ends(group)
