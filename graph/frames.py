@@ -181,7 +181,8 @@ def _check_labels(entities: dict[str, Any], builder: GraphBuilder) -> None:
     for label in entities:
         if label in (builder.user_label, builder.item_label):
             raise DataError(f"nodes of label {label!r} are the users or items; pass them as users= or items=")
-        close = get_close_matches(label.casefold(), known, n=1, cutoff=0.75)
+        # A label starts with a capital, by custom; a name like ours that does not is a slip.
+        close = get_close_matches(label, known, n=1, cutoff=0.75) if label[:1].islower() else []
         if close:
             raise DataError(f"unknown table {label!r}; did you mean {close[0]}?")
 
