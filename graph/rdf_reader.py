@@ -70,6 +70,10 @@ class Reader:
         self.relations = {_find(name, known, "predicate"): relation for name, relation in relations.items()}
         self.labels = self._labels()
         self.ids = self._ids()
+        keys = [(node, key, self.labels[node]) for node, keys in self.ids.items() for key in keys]
+        self.nodes = pl.DataFrame(
+            keys, schema=dict.fromkeys(("node", "id", "label"), pl.String), orient="row"
+        )
 
     def build(self) -> KnowledgeGraph:
         """The graph of all statements."""
@@ -166,14 +170,15 @@ class Reader:
                 columns[URI] = pl.Series(uris, dtype=pl.String)
             frame = pl.DataFrame(
                 {
-                    ID: pl.Series([self.ids[node] for node in members], dtype=pl.List(pl.String)),
                     NAME: pl.Series([names.get(node) for node in members], dtype=pl.String),
                     TEXT: pl.Series([texts.get(node) for node in members], dtype=pl.String),
                     **{f"p:{key}": column for key, column in columns.items()},
                 }
-            ).explode(ID)
+            )
+            ids = [key for node in members for key in self.ids[node]]
+            frame = frame[[row for row, node in enumerate(members) for _ in self.ids[node]]]
             self.builder.add_nodes(
-                label, frame[ID], frame[NAME], frame[TEXT], {key: frame[f"p:{key}"] for key in columns}
+                label, ids, frame[NAME], frame[TEXT], {key: frame[f"p:{key}"] for key in columns}
             )
 
     def _first_of(self, predicates: Sequence[str]) -> dict[str, str]:
@@ -232,15 +237,16 @@ class Reader:
         ]
         frame = pl.DataFrame(
             {
-                "head": pl.Series([self.ids[node] for node in heads], dtype=pl.List(pl.String)),
-                "tail": pl.Series([self.ids[node] for node in tails], dtype=pl.List(pl.String)),
-                "head_label": [self.labels[node] for node in heads],
-                "tail_label": [self.labels[node] for node in tails],
+                "head_node": heads,
+                "tail_node": tails,
                 "weight": pl.Series([note and note.get("weight") for note in notes], dtype=pl.Float64),
                 "timestamp": pl.Series([note and note.get("timestamp") for note in notes], dtype=pl.Float64),
             }
         )
-        frame = frame.explode("head").explode("tail")
+        # A node of two ids stands for two: the join repeats its facts.
+        for end in ("head", "tail"):
+            nodes = self.nodes.rename({"id": end, "label": f"{end}_label"})
+            frame = frame.join(nodes, left_on=f"{end}_node", right_on="node")
         if predicate not in self.interacted:
             self.builder.add_facts(
                 names[predicate],
@@ -255,7 +261,7 @@ class Reader:
         user_label, item_label = self.builder.user_label, self.builder.item_label
         wrong = frame.filter((pl.col("head_label") != user_label) | (pl.col("tail_label") != item_label))
         if len(wrong):
-            head, tail, head_label, tail_label = wrong.row(0)[:4]
+            head, tail, head_label, tail_label = wrong.select("head", "tail", "^.*_label$").row(0)
             raise DataError(
                 f"{local_name(predicate)} leads from {head_label} {head!r} to {tail_label} {tail!r}; an "
                 f"interaction leads from {user_label} to {item_label}; give user_type and item_type"
