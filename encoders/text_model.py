@@ -169,8 +169,6 @@ class TextModel:
         lengths = torch.tensor([len(row) for row in ids], device=self.device)
         mask = torch.arange(width, device=self.device) < lengths[:, None]
         states = self._transformer(input_ids=padded, attention_mask=mask.long()).last_hidden_state
-        if self.pooling == "cls":
-            pooled = states[:, 0]
-        else:
-            pooled = (states * mask[:, :, None]).sum(1) / lengths[:, None]
+        mean = (states * mask[:, :, None]).sum(1) / lengths[:, None]
+        pooled = states[:, 0] if self.pooling == "cls" else mean
         return np.asarray(torch.nn.functional.normalize(pooled).float().cpu().numpy(), dtype=np.float32)
