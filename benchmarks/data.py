@@ -1,0 +1,40 @@
+"""Where the benchmark data lie. They are not part of the repository: each function says what is missing."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from kgenre.graph.demo import demo_folder
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "bench"
+RESULTS = ROOT / "benchmarks" / "results"
+SCORER = SHARED / "score.py"
+
+
+def shared(name: str) -> Path:
+    """A folder of the shared benchmark data."""
+    folder = SHARED / name
+    if not folder.is_dir():
+        sys.exit(f"no benchmark data in {folder}; see benchmarks/README.md")
+    return folder
+
+
+def ml_100k(work: Path) -> Path:
+    """Our 80/10/10 split with the wheel's item table and graph and the corrected links, as atomic files."""
+    folder = work / "ml-100k"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("ml-100k.item", "ml-100k.kg", "ml-100k.link", "ml-100k.user"):
+        shutil.copyfile(demo_folder() / name, folder / name)
+    for name in ("ml-100k.train.inter", "ml-100k.valid.inter"):
+        shutil.copyfile(shared("ml-100k") / name, folder / name)
+    return folder
+
+
+def ml_1m(work: Path) -> Path:
+    """The split of the CoLaKG paper with its item texts and film graph; the test file stays where it is."""
+    folder = work / "ml-1m"
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind in ("inter", "item", "kg", "link"):
+        shutil.copyfile(shared("ml-1m") / f"ml-1m.{kind}", folder / f"ml-1m.{kind}")
+    return folder
