@@ -55,7 +55,7 @@ def relation_words(relation: str) -> str:
 def shared_facts(kg: KnowledgeGraph, start: int, end: int, most: int = 2) -> list[FactPath]:
     """The closest connections of two items (by index): facts between them, then shared entities, rarest first.
 
-    Entities with a name come before those without.
+    Only entities with a name: an id explains nothing.
     """
     first = kg.n_users
     ids = kg.items.vocabulary
@@ -72,9 +72,11 @@ def shared_facts(kg: KnowledgeGraph, start: int, end: int, most: int = 2) -> lis
         for node in np.intersect1d(here, there, assume_unique=True):
             table, row = kg.locate(int(node))
             name = table.names[row].as_py()
+            if not name:
+                continue
             degree = _degree(kg, relation, int(node))
             path = FactPath(ids[start], relation, table.vocabulary[row], ids[end], _words(base, name))
-            found.append(((1 if name else 2, degree, relation), path))
+            found.append(((1, degree, relation), path))
     found.sort(key=lambda pair: pair[0])
     paths: list[FactPath] = []
     for _, path in found:
@@ -91,8 +93,6 @@ def _degree(kg: KnowledgeGraph, relation: str, node: int) -> int:
     return int(kg._cache[key][node])
 
 
-def _words(relation: str, name: str | None) -> str:
-    if name is None:
-        return f"both share the same {relation_words(relation)}, whose name the graph does not know"
+def _words(relation: str, name: str) -> str:
     template = _BOTH.get(relation)
     return template.format(name) if template else f"both have {relation_words(relation)} {name}"

@@ -61,16 +61,20 @@ class MultiHop(ItemSimilaritySignal):
 
 def user_walks(data: SignalData, alpha: float, beta: float) -> sparse.csr_matrix:
     """Item to user to item, CSR of shape (n_items, n_items): RP3beta, zero diagonal."""
-    to_user = _transition(data.likes.T, alpha)
-    to_item = _transition(data.likes, alpha)
+    key = f"user_walks {alpha}"
+    if key not in data._cache:
+        data._cache[key] = _no_return(_transition(data.likes.T, alpha) @ _transition(data.likes, alpha))
     discount = np.maximum(data.item_degree, 1.0) ** -beta
-    return _no_return(to_user @ to_item @ diagonal(discount))
+    return sparse.csr_matrix(data._cache[key] @ diagonal(discount))
 
 
 def fact_walks(data: SignalData) -> sparse.csr_matrix:
     """Item to entity to item over all relations, CSR of shape (n_items, n_items), zero diagonal."""
-    features = fact_features(data).matrix
-    return _no_return(_transition(features, 1.0) @ _transition(features.T, 1.0))
+    if "fact_walks" not in data._cache:
+        features = fact_features(data).matrix
+        data._cache["fact_walks"] = _no_return(_transition(features, 1.0) @ _transition(features.T, 1.0))
+    walks: sparse.csr_matrix = data._cache["fact_walks"]
+    return walks
 
 
 def _transition(matrix: Any, alpha: float) -> sparse.csr_matrix:
