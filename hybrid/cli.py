@@ -6,24 +6,35 @@ error that names the bad value and the remedy.
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 from typer import Argument, Option
 
-from kgenre.graph.errors import ConfigError, DataError, KgenreError
+from kgenre.graph.errors import ConfigError, DataError, KgenreError, StoreError
 
 app = typer.Typer(
     name="kgenre",
     help="A hybrid recommender on a knowledge graph: text, graph and collaborative signals, measured and explained.",
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+# typer brings click along in its own name space or not, as its version is; its own name leads to both.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+_ClickError: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
 
 Source = Annotated[
     str, Argument(help="Folder of atomic files, RDF file, store folder, or bolt:// or neo4j:// address.")
@@ -66,7 +77,10 @@ def import_(source: Source, store: Store) -> None:
 
     graph = read_source(source).graph
     with open_store(store, create=True) as target:
-        target.write(graph)
+        try:
+            target.write(graph)
+        except KeyboardInterrupt:
+            raise StoreError(f"interrupted; {store} holds a part of the graph: import it again") from None
     typer.echo(f"{graph!r} is in {store}")
 
 
@@ -81,10 +95,10 @@ def query(
     format: Annotated[str, Option("--format", help="table, csv or json.")] = "table",
 ) -> None:
     """Ask a store in Cypher."""
-    from kgenre.graph.source import open_store
-
     _one_of("--format", format, ("table", "csv", "json"))
     parameters = dict(_parameter(text) for text in param or [])
+    from kgenre.graph.source import open_store
+
     with open_store(store) as target:
         frame = target.cypher(cypher, **parameters)
     if format == "csv":
@@ -103,7 +117,9 @@ def fit(
         str | None, Option("--config", help="YAML file; `preset: genre` in it starts from one.")
     ] = None,
     set_: Annotated[list[str] | None, Option("--set", help="One setting, key=value; repeat.")] = None,
-    seed: Annotated[int | None, Option("--seed", help="Seed of all random choices.")] = None,
+    seed: Annotated[
+        int | None, Option("--seed", parser=_whole, metavar="INTEGER", help="Seed of all random choices.")
+    ] = None,
 ) -> None:
     """Fit a recommender and save it."""
     from kgenre.graph.source import read_source
@@ -129,22 +145,22 @@ def recommend(
     model: Model,
     users: Annotated[list[str] | None, Argument(help="User ids.", metavar="[USER]...")] = None,
     all_: Annotated[bool, Option("--all", help="Everybody.")] = False,
-    k: Annotated[int, Option("-k", help="Length of a list.")] = 20,
+    k: Annotated[int, Option("-k", parser=_whole, metavar="INTEGER", help="Length of a list.")] = 20,
     candidates: Annotated[
         str | None, Option("--candidates", help="File with one item id a line: rank only these.")
     ] = None,
     output: Annotated[str | None, Option("--output", help="A .tsv or .parquet file.")] = None,
 ) -> None:
     """Ranked lists: user_id, item_id, rank, score."""
-    from .output import write_lists
-    from .recommender import load
-
     if bool(users) == all_:
         raise ConfigError("name some users, or give --all for everybody")
     if output is not None and Path(output).suffix not in (".tsv", ".parquet"):
         raise ConfigError(f"--output {output} ends in neither .tsv nor .parquet")
-    recommender = load(model)
     only = _lines(candidates) if candidates else None
+    from .output import write_lists
+    from .recommender import load
+
+    recommender = load(model)
     if users and len(users) == 1:
         # One list is asked for: too short a one is an error, not a warning.
         recommender.recommend(users[0], k, candidates=only)
@@ -160,9 +176,9 @@ def explain(
     format: Annotated[str, Option("--format", help="text or json.")] = "text",
 ) -> None:
     """Why an item has its score for a user."""
+    _one_of("--format", format, ("text", "json"))
     from .recommender import load
 
-    _one_of("--format", format, ("text", "json"))
     explanation = load(model).explain(user, item)
     if format == "json":
         typer.echo(json.dumps(explanation.to_dict(), ensure_ascii=False))
@@ -176,7 +192,7 @@ def explain(
 def similar(
     model: Model,
     item: Annotated[str, Argument(help="Item id.")],
-    k: Annotated[int, Option("-k", help="Length of the list.")] = 10,
+    k: Annotated[int, Option("-k", parser=_whole, metavar="INTEGER", help="Length of the list.")] = 10,
 ) -> None:
     """The items most like one."""
     from .recommender import load
@@ -189,7 +205,9 @@ def similar(
 def evaluate(
     model: Model,
     test: Annotated[str, Option("--test", help="An .inter file of held-out interactions.")],
-    k: Annotated[list[int] | None, Option("-k", help="Cut of the list; repeat.")] = None,
+    k: Annotated[
+        list[int] | None, Option("-k", parser=_whole, metavar="INTEGER", help="Cut of the list; repeat.")
+    ] = None,
     candidates: Annotated[
         str | None, Option("--candidates", help="File with one item id a line: rank only these.")
     ] = None,
@@ -197,27 +215,34 @@ def evaluate(
     """Full-ranking metrics on held-out interactions."""
     from kgenre.graph.atomic import read_interactions
 
+    held_out = read_interactions(test)
+    only = _lines(candidates) if candidates else None
     from .recommender import load
 
-    recommender = load(model)
-    only = _lines(candidates) if candidates else None
-    frame = recommender.evaluate(read_interactions(test), k or [10, 20], candidates=only)
+    frame = load(model).evaluate(held_out, k or [10, 20], candidates=only)
     typer.echo(frame.reset_index().to_string(index=False, float_format="{:.4f}".format))
 
 
 def main() -> NoReturn:
     """Entry point: errors as one line, exit status 2."""
     logging.basicConfig(level=logging.WARNING, format="kgenre: %(message)s", stream=sys.stderr)
+    if not sys.stderr.isatty():
+        # In a file or a pipe a bar is noise.
+        os.environ.setdefault("KGENRE_PROGRESS", "0")
     try:
-        status = app(standalone_mode=False)
+        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except KgenreError as error:
         _fail(str(error))
-    except click.UsageError as error:
-        hint = f" (see kgenre {error.ctx.command_path.partition(' ')[2]} --help)" if error.ctx else ""
-        _fail(error.format_message() + hint.replace("kgenre  ", "kgenre "))
-    except click.ClickException as error:
-        _fail(error.format_message())
-    except (KeyboardInterrupt, click.Abort):
+    except _ClickError as error:
+        context: Any = getattr(error, "ctx", None)
+        command = context.command_path.partition(" ")[2] if context else ""
+        hint = (
+            f" (see kgenre {f'{command} ' if command else ''}--help)"
+            if isinstance(error, _UsageError)
+            else ""
+        )
+        _fail(getattr(error, "format_message", error.__str__)() + hint)
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; nothing was written")
     except BrokenPipeError:
         # The reader of our output has gone (as `head` does): nothing is wrong.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -40,7 +40,7 @@ class ValidationConfig(BaseModel):
         At most so many users are looked at while choosing.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     share: float = Field(0.1, gt=0, lt=1)
     k: int = Field(20, ge=1)
     users: int = Field(3000, ge=1)
@@ -51,9 +51,14 @@ class HybridConfig(BaseModel):
 
     `signals` names the signals to fit, in the order of the ledger; each has a section of its own below. A setting
     that is given is kept; the others are chosen on validation where a signal has values worth trying (`tune`).
+
+    Raises
+    ------
+    ConfigError
+        For an unknown key (naming the nearest one) or a value out of range, with its place.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     signals: tuple[str, ...] = (
         "multihop",
         "text",
@@ -81,6 +86,14 @@ class HybridConfig(BaseModel):
     facts: FactsConfig = FactsConfig()
     similarity: SimilarityConfig = SimilarityConfig()
 
+    if not TYPE_CHECKING:
+        # Out of the type checker's sight, so that it goes on checking the names and types of the settings.
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise ConfigError(_explain(error)) from None
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name in (*self.signals, *self.fusion.weights):
@@ -95,6 +108,8 @@ class HybridConfig(BaseModel):
                 f"fusion {self.fusion.method!r} needs a weight for each signal ({', '.join(self.signals)}), "
                 f"got {', '.join(self.fusion.weights) or 'none'}"
             )
+        if self.fusion.method != "learned" and not any(self.fusion.weights.values()):
+            raise ConfigError(f"all weights of fusion {self.fusion.method!r} are 0; raise one")
         return self
 
     @classmethod
@@ -179,12 +194,15 @@ class HybridConfig(BaseModel):
         return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
-        """As YAML, complete; `from_yaml` of it gives an equal configuration."""
+        """As YAML, complete; `from_yaml` of it gives an equal configuration, with nothing left to tune."""
         return str(yaml.safe_dump(self.to_dict(), sort_keys=False))
 
     def signal(self, name: str) -> Signal:
-        """An unfitted signal with the settings of its section."""
-        return SIGNALS[name](self.section(name))
+        """An unfitted signal with the settings of its section; `seed` is passed on where the section has none."""
+        section = self.section(name)
+        if isinstance(section, GNNConfig) and "first_seed" not in section.model_fields_set:
+            section = section.model_copy(update={"first_seed": self.seed})
+        return SIGNALS[name](section)
 
     def section(self, name: str) -> SignalConfig:
         """The settings of one signal."""

@@ -28,7 +28,8 @@ class SignalData:
     node_text
         The same for every node of the node space, shape (n_nodes, d), or None.
     ages
-        float32 of shape (n_likes,) in CSR order: days between a like and the newest one; or None.
+        float32 of shape (n_likes,) in CSR order: days between a like and the newest one (one of unknown time is taken
+        to be as old as the oldest); or None.
     texts
         The items' texts themselves, None where an item has none; for similarities by words.
     """
@@ -62,8 +63,15 @@ class SignalData:
             texts=tuple(kg.items.texts.to_pylist()),
         )
 
-    def with_likes(self, likes: sparse.csr_matrix, ages: FloatArray | None = None) -> "SignalData":
-        """The same facts and texts with other likes."""
+    def with_likes(self, likes: sparse.csr_matrix) -> "SignalData":
+        """The same facts and texts with some of the likes, which keep their ages."""
+        ages = None
+        if self.ages is not None:
+            order = np.arange(1, self.likes.nnz + 1, dtype=np.float64)
+            places = sparse.csr_matrix((order, self.likes.indices, self.likes.indptr), shape=self.likes.shape)
+            kept = sparse.csr_matrix(places.multiply(likes))
+            kept.sort_indices()
+            ages = self.ages[kept.data.astype(np.int64) - 1]
         return replace(self, likes=likes, ages=ages, _cache={})
 
     @property
@@ -86,10 +94,13 @@ def _ages(kg: KnowledgeGraph) -> FloatArray | None:
     stamps = kg.interactions.timestamp
     if stamps is None:
         return None
-    liked = kg.interactions.weight > 0
-    newest = np.nanmax(stamps[liked]) if liked.any() else 0.0
     # Interactions are sorted by user, then item, as the rows of `likes` are.
-    return np.nan_to_num((newest - stamps[liked]) / 86400.0, nan=0.0).astype(np.float32)
+    stamps = stamps[kg.interactions.weight > 0]
+    known = stamps[~np.isnan(stamps)]
+    if not len(known):
+        return None
+    days = (known.max() - np.where(np.isnan(stamps), known.min(), stamps)) / 86400.0
+    return np.asarray(days, dtype=np.float32)
 
 
 def diagonal(values: npt.ArrayLike) -> sparse.csr_matrix:

@@ -92,14 +92,11 @@ def evaluate(
     Raises
     ------
     ConfigError
-        For an unknown metric or a cut below 1.
+        For an unknown metric, or without a cut.
     """
     for metric in metrics:
         if metric not in METRICS:
             raise ConfigError(f"unknown metric {metric!r}{did_you_mean(metric, METRICS)}")
-    for k in ks:
-        if k < 1:
-            raise ConfigError(f"k={k} is below 1; cut the list at 1 or more")
     if not ks:
         raise ConfigError("no cut given; name at least one k")
     held_out = held_out_likes(state.kg, test, "test")

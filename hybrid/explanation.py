@@ -175,7 +175,7 @@ def _parts(
         return own
     counted = ~np.isnan(rows[0])
     counted[seen.indices] = False
-    return np.asarray(own - rows[:, counted].mean(axis=1, dtype=np.float64))
+    return np.asarray(own - rows[:, counted].sum(axis=1, dtype=np.float64) / max(int(counted.sum()), 1))
 
 
 def _reasons(

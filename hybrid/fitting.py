@@ -74,11 +74,13 @@ def fit(
     Raises
     ------
     DataError
-        If there is nothing to learn from.
+        If there is nothing to learn from, or only one user or item.
     """
     run = _Run()
-    if kg.n_items < 2:
-        raise DataError(f"the graph has {kg.n_items} item(s); a recommender needs at least 2")
+    for kind, n in (("user", kg.n_users), ("item", kg.n_items)):
+        if n < 2:
+            found = f"only 1 {kind}" if n else f"no {kind}s"
+            raise DataError(f"the graph has {found}; a recommender needs at least 2, so add some")
     if not kg.likes.nnz:
         raise DataError("the graph has no likes (interactions with a weight above 0); add some to learn from")
     with run.stage("text"):
@@ -97,6 +99,12 @@ def fit(
     seen = _union(kg.seen, None if own_split else held_out)
     names = _names(config, whole, run)
     if not np.diff(held_out.indptr).any():
+        reason = (
+            "nobody has the three likes it takes to hold one out"
+            if own_split
+            else "the validation set is empty"
+        )
+        run.note(f"{reason}: nothing was validated, and settings and weights are those of the configuration")
         return _without_validation(kg, config, whole, names, seen, run)
     data = whole.with_likes(training)
     validation = Validation.of(
@@ -133,6 +141,7 @@ def fit(
             k=config.validation.k,
             n_users=len(validation.users),
             n_pairs=int(validation.relevant.nnz),
+            cross_fitted=config.fusion.method == "learned",
         ),
     )
 
@@ -242,7 +251,9 @@ def _honesty(
 ) -> pd.DataFrame:
     rows: list[tuple[str, str, float, float, float, str]] = []
     for weight, (name, found) in zip(weights, fitted.items(), strict=True):
-        if weight > 0:
+        if config.fusion.method != "learned":
+            verdict = "fixed weight"
+        elif weight > 0:
             verdict = "earns its weight"
         else:
             verdict = "no weight; stays in the ledger" if name in CARD else "no weight; dropped"
@@ -278,11 +289,7 @@ def _without_validation(
     seen: sparse.csr_matrix,
     run: _Run,
 ) -> ModelState:
-    """Too little data to hold anything out: signals as configured, fixed weights, and a note that says so."""
-    run.note(
-        "nobody has the three likes it takes to hold one out: signals keep their default settings and equal weights, "
-        "and nothing was validated"
-    )
+    """Nothing is held out: signals as configured, with the configuration's weights or, without any, equal ones."""
     signals: list[Signal] = []
     for name in names:
         if name == "gnn":

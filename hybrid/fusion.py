@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ class FusionConfig(BaseModel):
         ``learned``: weights from validation. ``fixed``: `weights`, on standardised signals. ``blend``: `weights` on the
         signals as they are, as in ``R = a s + (1 - a) Popularity``.
     weights
-        By signal; for ``fixed`` and ``blend``.
+        By signal, none below 0; for ``fixed`` and ``blend``.
     k
         Cut of the ndcg that learning maximises.
     folds
@@ -33,9 +33,9 @@ class FusionConfig(BaseModel):
         Best items per signal and user that learning looks at.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     method: Literal["learned", "fixed", "blend"] = "learned"
-    weights: dict[str, float] = {}
+    weights: dict[str, Annotated[float, Field(ge=0)]] = {}
     k: int = Field(20, ge=1)
     folds: int = Field(5, ge=2)
     candidates: int = Field(60, ge=1)
@@ -74,8 +74,9 @@ def standardise(scores: FloatArray, seen: sparse.csr_matrix) -> Standardised:
     square = np.einsum("ij,ij,ij->i", centred, centred, counted.astype(np.float32), dtype=np.float64) / n
     deviation = np.sqrt(square)
     scale = np.maximum(np.abs(mean), 1.0) * 1e-6
-    deviation = np.where(deviation > scale, deviation, 1.0)
-    values = centred / deviation[:, None].astype(np.float32)
+    spread = deviation > scale
+    deviation = np.where(spread, deviation, 1.0)
+    values = np.where(spread[:, None], centred / deviation[:, None].astype(np.float32), np.float32(0))
     values[~known] = np.nan
     return Standardised(values, mean.astype(np.float32), deviation.astype(np.float32))
 

@@ -8,6 +8,7 @@ whole, from it on the new one is, whatever happens in between.
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -29,6 +30,8 @@ from .state import FitReport, ModelState
 FORMAT = 1
 """Version of the layout; a newer one is refused."""
 _INDEX = "model.json"
+_OWN = re.compile(r"(model\.json\.)?v-[0-9a-f]{12}")
+"""Names of what a save writes beside the index; a save that was killed may have left some."""
 
 
 def save(state: ModelState, folder: str | Path) -> None:
@@ -67,15 +70,18 @@ def save(state: ModelState, folder: str | Path) -> None:
     except BaseException:
         _discard(target, part, fresh)
         raise
-    for old in target.glob("v-*"):
-        if old.name != part:
-            shutil.rmtree(old, ignore_errors=True)
+    for old in target.iterdir():
+        if _OWN.fullmatch(old.name) and old.name != part:
+            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
 
 
 def check_target(folder: str | Path) -> None:
     """Refuse, before any work, a place that a model cannot be saved in; raises `ModelError`."""
     target = Path(folder)
-    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / _INDEX).is_file()):
+    foreign = target.exists() and not target.is_dir()
+    if target.is_dir() and not (target / _INDEX).is_file():
+        foreign = not all(_OWN.fullmatch(path.name) for path in target.iterdir())
+    if foreign:
         raise ModelError(f"{target} exists and is not a model; choose another folder")
 
 
@@ -112,7 +118,7 @@ def _read_index(target: Path) -> dict[str, Any]:
         raise ModelError(f"{target} is not a model: it has no {_INDEX}; make one with `kgenre fit`")
     try:
         index = json.loads((target / _INDEX).read_text(encoding="utf-8"))
-        version, _, _ = index["format"], index["part"], index["files"]
+        version, _, _ = index["format"], str.strip(index["part"]), dict.keys(index["files"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{target / _INDEX} cannot be read ({error}); fit and save the model again"
@@ -145,6 +151,7 @@ def _write(state: ModelState, part: Path) -> None:
             "k": report.k,
             "n_users": report.n_users,
             "n_pairs": report.n_pairs,
+            "cross_fitted": report.cross_fitted,
         },
     }
     (part / "description.json").write_text(json.dumps(described, indent=1), encoding="utf-8")

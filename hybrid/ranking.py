@@ -41,9 +41,12 @@ def rank(
     candidates: npt.NDArray[np.bool_] | None = None,
     include_seen: bool = False,
 ) -> Ranked:
-    """The best `k` items of each history that are unseen and, where given, candidates (boolean of (n_items,))."""
+    """The best `k` items of each history that are unseen and, where given, candidates (boolean of (n_items,)).
+
+    With `include_seen` what was seen may be listed, but for what was disliked.
+    """
     scores = state.score(histories, seen)
-    hidden = sparse.csr_matrix(seen.shape) if include_seen else seen
+    hidden = sparse.csr_matrix(histories < 0) if include_seen else seen
     masked = mask(scores.copy(), hidden)
     if candidates is not None:
         masked[:, ~candidates] = -np.inf

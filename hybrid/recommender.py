@@ -141,6 +141,10 @@ class HybridRecommender:
             For an unknown user or item, with the nearest ids.
         ConfigError
             If `k` is below 1 or larger than what is left, or both or neither of user and history are given.
+
+        Notes
+        -----
+        What was disliked is never listed.
         """
         state = self.state
         row, seen = self._history(user, history, dislikes)
@@ -165,6 +169,13 @@ class HybridRecommender:
 
         Users are scored in blocks, so memory beside the result is bounded. A user with fewer than `k` items left gets
         a shorter list, and the log says how many do.
+
+        Raises
+        ------
+        UnknownIdError
+            For an unknown user or item, with the nearest ids.
+        ConfigError
+            If `k` is below 1, or users or candidates are empty.
         """
         frames = list(self.recommend_blocks(users, k, candidates=candidates))
         return pd.concat(frames, ignore_index=True)
@@ -180,6 +191,7 @@ class HybridRecommender:
         if users is None:
             rows = np.arange(len(vocabulary), dtype=np.int64)
         else:
+            _check_ids("users", users)
             rows = vocabulary.index([str(user) for user in users]).astype(np.int64)
         short = 0
         for ranked in rank_blocks(state, rows, k, allowed):
@@ -224,6 +236,13 @@ class HybridRecommender:
         -------
         pandas.DataFrame
             rank, item_id, name, score; best first.
+
+        Raises
+        ------
+        UnknownIdError
+            For an unknown item, with the nearest ids.
+        ConfigError
+            If `k` is below 1 or larger than the number of items that can be compared with it.
         """
         state = self.state
         _check_k(k)
@@ -232,12 +251,12 @@ class HybridRecommender:
         scores = state.score(row, row)
         scores[0, index] = -np.inf
         scores[np.isnan(scores)] = -np.inf
-        if k > state.kg.n_items - 1:
-            raise ConfigError(
-                f"k={k} but there are only {state.kg.n_items - 1} other items; ask for at most that many"
-            )
         items = top_k(scores, k)[0]
         items = items[items >= 0]
+        if len(items) < k:
+            raise ConfigError(
+                f"k={k} but only {len(items)} other items can be compared with {item!r}; ask for at most that many"
+            )
         return self._frame(items, scores[0, items])
 
     def explain(
@@ -255,13 +274,18 @@ class HybridRecommender:
     def evaluate(
         self,
         test: pd.DataFrame,
-        k: Sequence[int] = (10, 20),
+        k: int | Sequence[int] = (10, 20),
         *,
         metrics: Sequence[str] = ("recall", "ndcg", "precision", "mrr", "map", "hit"),
         candidates: Sequence[str] | None = None,
     ) -> pd.DataFrame:
         """Full-ranking metrics on held-out pairs (user_id, item_id); see `kgenre.hybrid.evaluation.evaluate`."""
-        return evaluate(self.state, test, k, metrics, self._candidates(candidates))
+        cuts = [k] if isinstance(k, int | np.integer) else list(k)
+        for cut in cuts:
+            _check_k(cut)
+        if isinstance(metrics, str):
+            metrics = [metrics]
+        return evaluate(self.state, test, cuts, metrics, self._candidates(candidates))
 
     # -- keeping ----------------------------------------------------------------------------------
 
@@ -298,8 +322,7 @@ class HybridRecommender:
                 raise ConfigError("dislikes go with a history; a user's own are in the graph")
             return state.histories[index], state.seen[index]
         for name, given in (("history", history), ("dislikes", dislikes)):
-            if isinstance(given, str):
-                raise ConfigError(f"{name}={given!r} is one string; give a list of item ids")
+            _check_ids(name, given or (), some=False)
         vocabulary = state.kg.items.vocabulary
         liked = np.unique(vocabulary.index([str(item) for item in history or ()]))
         disliked = np.unique(vocabulary.index([str(item) for item in dislikes]))
@@ -312,12 +335,9 @@ class HybridRecommender:
     def _candidates(self, candidates: Sequence[str] | None) -> npt.NDArray[np.bool_] | None:
         if candidates is None:
             return None
-        if isinstance(candidates, str):
-            raise ConfigError(f"candidates={candidates!r} is one string; give a list of item ids")
+        _check_ids("candidates", candidates)
         allowed = np.zeros(self.state.kg.n_items, dtype=bool)
         allowed[self.state.kg.items.vocabulary.index([str(item) for item in candidates])] = True
-        if not allowed.any():
-            raise ConfigError("candidates is empty; name at least one item or leave it out")
         return allowed
 
     def _frame(self, items: npt.NDArray[Any], scores: npt.NDArray[Any]) -> pd.DataFrame:
@@ -344,6 +364,13 @@ def load(folder: str | Path) -> HybridRecommender:
     recommender = HybridRecommender(state.config)
     recommender._state = state
     return recommender
+
+
+def _check_ids(name: str, ids: Sequence[str], some: bool = True) -> None:
+    if isinstance(ids, str):
+        raise ConfigError(f"{name}={ids!r} is one string; give a list of ids")
+    if some and not len(ids):
+        raise ConfigError(f"{name} is empty; name at least one or leave it out")
 
 
 def _check_k(k: int) -> None:

@@ -17,7 +17,8 @@ def hold_out(
     likes
         CSR of shape (n_users, n_items).
     share
-        Share of a user's likes to hold out, rounded; a user with fewer than three gives none.
+        Share of a user's likes to hold out, rounded, at least one and never all; a user with fewer than three gives
+        none.
     ages
         float32 of shape (likes.nnz,): the youngest are held out (ties at random); None draws at random.
     rng
@@ -35,7 +36,8 @@ def hold_out(
     rank = np.empty(likes.nnz, dtype=np.int64)
     rank[order] = np.arange(likes.nnz) - likes.indptr[rows[order]]
     counts = np.diff(likes.indptr)
-    quota = np.where(counts >= 3, np.maximum(np.rint(counts * share), 1), 0).astype(np.int64)
+    quota = np.clip(np.rint(counts * share), 1, np.maximum(counts - 1, 1))
+    quota = np.where(counts >= 3, quota, 0).astype(np.int64)
     held = rank < quota[rows]
     return _rows(likes, rows, ~held), _rows(likes, rows, held)
 

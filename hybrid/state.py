@@ -31,6 +31,8 @@ class FitReport:
         Cut of the metrics.
     n_users, n_pairs
         Size of the validation set.
+    cross_fitted
+        Whether the fusion's figure judges each user by weights learned without them; else its weights were given.
     """
 
     honesty: pd.DataFrame
@@ -39,6 +41,7 @@ class FitReport:
     k: int = 20
     n_users: int = 0
     n_pairs: int = 0
+    cross_fitted: bool = False
 
     def text(self) -> str:
         """The honesty table, the notes and where the time went, for a terminal."""
@@ -48,9 +51,14 @@ class FitReport:
             else "(nothing was validated)"
         ]
         if len(self.honesty):
+            weights = (
+                "the fusion's ndcg is cross-fitted"
+                if self.cross_fitted
+                else "the fusion's weights were given"
+            )
             lines.append(
-                f"{self.n_pairs:,} held-out likes of {self.n_users:,} users; the fusion's ndcg is cross-fitted, the "
-                "signals' and peers' settings were chosen on these same likes"
+                f"{self.n_pairs:,} held-out likes of {self.n_users:,} users; {weights}, the signals' and peers' "
+                "settings were chosen on these same likes"
             )
         lines += [f"note: {note}" for note in self.notes]
         spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())

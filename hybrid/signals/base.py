@@ -19,7 +19,7 @@ from kgenre.hybrid.data import FloatArray, SignalData
 class SignalConfig(BaseModel):
     """Base of the settings of a signal: frozen, and a key it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Signal:
@@ -85,7 +85,7 @@ class Signal:
 
 
 class ItemSimilaritySignal(Signal):
-    """A signal that sums an item-item similarity over the history: ``score = h S``, scaled by ``|h|^-p``.
+    """A signal that sums an item-item similarity over the history: ``score = h S``.
 
     Subclasses set `similarity` in `fit`: float32 of shape (n_items, n_items), dense or CSR, row = history item,
     and `blind`, a boolean array of shape (n_items,): items of which the signal knows nothing.

@@ -13,7 +13,10 @@ from .base import Signal, SignalConfig
 
 
 class GNNConfig(SignalConfig):
-    """Settings of `GNN`: the encoder's own, how many models of different seeds are averaged, and the first seed."""
+    """Settings of `GNN`: the encoder's own, how many models of different seeds are averaged, and the first seed.
+
+    In a `HybridConfig` the first seed is the recommender's unless it is given.
+    """
 
     encoder: GraphEncoderConfig = GraphEncoderConfig()
     seeds: int = Field(1, ge=1, le=20)

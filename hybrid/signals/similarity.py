@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from kgenre.graph.errors import ConfigError
 from kgenre.hybrid.data import FloatArray, SignalData
 
 from .base import Signal, SignalConfig, dense, pack, unpack
@@ -17,7 +18,12 @@ _WORD = re.compile(r"\w+")
 
 
 def similarity(user: npt.ArrayLike, item: npt.ArrayLike, method: str = "cosine") -> float:
-    """Similarity of two vectors of shape (d,): their cosine, or the Jaccard index of their non-zero positions."""
+    """Similarity of two vectors of shape (d,): their ``cosine``, or the ``jaccard`` index of their non-zero positions.
+
+    NaN where a vector (for Jaccard both) is zero. Raises `ConfigError` for another method.
+    """
+    if method not in ("cosine", "jaccard"):
+        raise ConfigError(f"unknown similarity {method!r} of two vectors; use cosine or jaccard")
     u, i = np.asarray(user, dtype=np.float64), np.asarray(item, dtype=np.float64)
     if method == "jaccard":
         union = np.count_nonzero((u != 0) | (i != 0))

@@ -69,15 +69,17 @@ class ScaledSVD(Signal):
             kernel = np.asarray((scaled.T @ scaled).toarray(), dtype=np.float32) / unit
             kernel += config.identity * config.facts * facts_cosine(data, 1.5).toarray()
             kernel += config.identity * config.text * text_cosine(data, 2.0)
+            known = np.asarray(kernel.any(axis=1))
             kernel[np.diag_indices_from(kernel)] += config.identity
             first = data.n_items - size
             _, vectors = linalg.eigh(kernel, subset_by_index=(first, data.n_items - 1), overwrite_a=True)
         else:
             sides = fact_features(data).weighted(1.5)
+            known = (data.item_degree > 0) | (np.diff(sides.indptr) > 0)
 
             def apply(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-                known = config.identity * config.facts * (sides @ (sides.T @ x))
-                return np.asarray(scaled.T @ (scaled @ x) / unit + known)
+                from_facts = config.identity * config.facts * (sides @ (sides.T @ x))
+                return np.asarray(scaled.T @ (scaled @ x) / unit + from_facts)
 
             operator = LinearOperator(
                 (data.n_items, data.n_items), matvec=apply, matmat=apply, dtype=np.float32
@@ -87,7 +89,7 @@ class ScaledSVD(Signal):
         vectors = np.asarray(vectors, dtype=np.float32)
         self.inward = scale[:, None] * vectors
         self.outward = vectors / scale[:, None]
-        self.blind = np.asarray((data.item_degree == 0) & (np.abs(vectors).max(axis=1) < 1e-6))
+        self.blind = ~known
         return self
 
     def score(self, histories: sparse.csr_matrix) -> FloatArray:  # noqa: D102
