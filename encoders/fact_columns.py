@@ -45,7 +45,7 @@ class FactColumns:
         ]
         distinct = np.unique(np.concatenate(links)) if links else np.empty(0, dtype=np.int64)
         keep = np.bincount(distinct % max(n_nodes, 1), minlength=n_nodes) >= min_items
-        if has_text is not None:
+        if has_text is not None and n_nodes:
             keep |= has_text
         relation, node, degree = [], [], []
         for index, matrix in enumerate(facts.values()):

@@ -93,7 +93,8 @@ class Run:
         senders = None
         if self.adjacency is not None:
             nodes = dropout(tower.node_vectors(self.node_text), config.node_dropout, generator)
-            senders = nodes[self.column_node] * tower.gates[self.column_relation][:, None]
+            gates = tower.gates.index_select(0, self.column_relation)
+            senders = nodes.index_select(0, self.column_node) * gates[:, None]
         q = tower.items(rows, text, senders, self.adjacency)
         summed = (tower.history_scale * q + tower.history_rows * self.met) * self.popularity_weight
         return normalise(q), summed, tower.bias(self.text)

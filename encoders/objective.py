@@ -15,6 +15,9 @@ SOFTMAX_ITEMS = 50_000
 SOFTMAX_SAMPLES = 8192
 
 
+Drawn = tuple[Tensor | None, Tensor | None]
+
+
 class Softmax:
     """The items of the softmax, and what is added to their logits.
 
@@ -32,20 +35,22 @@ class Softmax:
 
     def __init__(self, likes: sparse.csr_matrix, met_only: bool) -> None:
         popularity = np.asarray(likes.sum(axis=0), dtype=np.float64).ravel()
-        self.items = torch.arange(len(popularity))
+        self.items: Tensor | None = None
         if met_only:
             self.items = torch.from_numpy(np.flatnonzero(popularity))
             popularity = popularity[popularity > 0]
         self.probability: Tensor | None = None
-        if len(self.items) > SOFTMAX_ITEMS:
+        if len(popularity) > SOFTMAX_ITEMS:
             self.probability = torch.from_numpy(0.5 * popularity / popularity.sum() + 0.5 / len(popularity))
 
-    def draw(self, bias: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Items of this step, and what to add to their logits (or None)."""
+    def draw(self, bias: Tensor | None, generator: torch.Generator) -> Drawn:
+        """Items of this step (None for all), and what to add to their logits (or None)."""
         if self.probability is None:
+            if self.items is None:
+                return None, bias
             return self.items, None if bias is None else bias[self.items]
         drawn = torch.multinomial(self.probability, SOFTMAX_SAMPLES, replacement=True, generator=generator)
-        items = self.items[drawn]
+        items = drawn if self.items is None else self.items[drawn]
         correction = -(self.probability[drawn] * SOFTMAX_SAMPLES).log().float()
         return items, correction if bias is None else correction + bias[items]
 
@@ -55,7 +60,7 @@ def likes_loss(
     scored: Tensor,
     summed: Tensor,
     bias: Tensor | None,
-    softmax: tuple[Tensor, Tensor | None],
+    softmax: Drawn,
     temperature: float,
 ) -> Tensor:
     """Cross-entropy of what users liked; one user weighs one over the square root of their likes."""
@@ -72,11 +77,9 @@ def likes_loss(
     return loss
 
 
-def _normaliser(
-    vectors: Tensor, scored: Tensor, softmax: tuple[Tensor, Tensor | None], temperature: float
-) -> Tensor:
+def _normaliser(vectors: Tensor, scored: Tensor, softmax: Drawn, temperature: float) -> Tensor:
     items, added = softmax
-    logits = (vectors / temperature) @ scored[items].T
+    logits = (vectors / temperature) @ (scored if items is None else scored[items]).T
     logits = logits if added is None else logits + added
     return logits.logsumexp(1)
 
@@ -98,23 +101,25 @@ class Knowledge:
     def __init__(self, facts: Mapping[str, sparse.csr_matrix], temperature: float) -> None:
         self.temperature = temperature
         self.sum = WeightedSum()
-        blocks = []
+        weighted = []
         for matrix in facts.values():
-            degree = matrix.getnnz(axis=0)
-            pairs = matrix[:, degree > 0]
-            blocks.append(pairs @ sparse.diags(np.log(matrix.shape[0] / degree[degree > 0]) ** 2))
-        joint = sparse.hstack(blocks, format="csr") if blocks else sparse.csr_matrix((0, 0))
+            degree = np.maximum(matrix.getnnz(axis=0), 1)
+            weighted.append(matrix @ sparse.diags(np.log(matrix.shape[0] / degree) ** 2))
+        joint = sparse.csr_matrix(sparse.hstack(weighted), dtype=np.float32)
         norm = np.sqrt(np.asarray(joint.multiply(joint).sum(axis=1)).ravel())
-        self.rows = (sparse.diags(1 / np.where(norm > 0, norm, 1)) @ joint).tocsr().astype(np.float32)
-        similar = self.rows @ np.asarray(self.rows.sum(axis=0)).ravel() - (norm > 0)
+        # A pair that one item alone has adds to its norm and to nothing else.
+        shared = joint[:, joint.getnnz(axis=0) > 1]
+        rows = sparse.diags(1 / np.where(norm > 0, norm, 1)) @ shared
+        self.rows = rows.tocsr().astype(np.float32)
+        own = np.asarray(self.rows.multiply(self.rows).sum(axis=1)).ravel()
+        similar = self.rows @ np.asarray(self.rows.sum(axis=0)).ravel() - own
         # Rounding leaves about 1e-6 where nothing is similar.
         self.items: npt.NDArray[np.intp] = np.flatnonzero(similar > 1e-3)
+        self.own = torch.from_numpy(own.astype(np.float32))[:, None]
         self.total = torch.from_numpy(similar.astype(np.float32))
         self.pairs = Adjacency.of(self.rows.T.tocsr())
 
-    def loss(
-        self, items: Tensor, scored: Tensor, summed: Tensor, softmax: tuple[Tensor, Tensor | None]
-    ) -> Tensor:
+    def loss(self, items: Tensor, scored: Tensor, summed: Tensor, softmax: Drawn) -> Tensor:
         """Mean over these of `self.items`."""
         vectors = normalise(summed[items])
         around = (

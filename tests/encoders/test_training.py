@@ -114,6 +114,7 @@ def test_likes_loss_is_the_softmax_cross_entropy(vectors: tuple[torch.Tensor, to
     likes = sparse.csr_matrix(np.array([[1, 1, 0, 0, 0, 0], [0, 1, 1, 1, 1, 0]], dtype=np.float32))
     bias = torch.linspace(-1, 1, 6)
     softmax = Softmax(likes, met_only=True).draw(bias, torch.Generator())
+    assert softmax[0] is not None
     assert softmax[0].tolist() == [0, 1, 2, 3, 4]
     dense = torch.from_numpy(likes.toarray())
     users = torch.nn.functional.normalize(dense @ summed, dim=1)
@@ -153,6 +154,7 @@ def test_the_sampled_softmax_estimates_the_full_one(
     monkeypatch.setattr(objective, "SOFTMAX_ITEMS", 5)
     monkeypatch.setattr(objective, "SOFTMAX_SAMPLES", 50_000)
     sampled = Softmax(likes, met_only=False).draw(bias, generator)
+    assert sampled[0] is not None
     assert len(sampled[0]) == 50_000
     torch.testing.assert_close(
         likes_loss(likes, scored, summed, bias, sampled, 0.2), exact, atol=0.02, rtol=0
