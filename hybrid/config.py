@@ -147,10 +147,7 @@ class HybridConfig(BaseModel):
         ConfigError
             For an unknown key (naming the nearest one) or a value out of range, with its place.
         """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise ConfigError(_explain(error)) from None
+        return cls(**{str(key): value for key, value in values.items()})
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> "HybridConfig":
