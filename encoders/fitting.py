@@ -54,7 +54,10 @@ class Run:
         self.users = np.flatnonzero(np.diff(likes.indptr))
         popularity = np.asarray(likes.sum(axis=0), dtype=np.float32).ravel()
         self.met = torch.from_numpy((popularity > 0).astype(np.float32))[:, None]
-        self.popularity_weight = torch.from_numpy(1 / np.sqrt(np.maximum(popularity, 1)))[:, None]
+        # An item nobody has met would drown the rest of a history if its popularity counted as 1.
+        self.usual_popularity = np.median(popularity[popularity > 0])
+        popularity = np.where(popularity > 0, popularity, self.usual_popularity)
+        self.popularity_weight = torch.from_numpy(1 / np.sqrt(popularity))[:, None]
         has_text = None if node_text is None else ~np.isnan(node_text[:, 0])
         self.columns = FactColumns.of(facts, config.min_items, has_text)
         self.nodes, column_node = np.unique(self.columns.node, return_inverse=True)
@@ -144,6 +147,7 @@ class Run:
         }
         state = {name: tensor.numpy().copy() for name, tensor in tensors.items() if tensor is not None}
         state |= {"nodes": self.nodes, **self.columns.arrays()}
+        state["usual_popularity"] = np.array(self.usual_popularity, dtype=np.float32)
         if self.text is not None:
             state["text_mean"] = self.text_mean
         if self.node_text is not None:

@@ -278,7 +278,8 @@ class GraphEncoder:
         Returns
         -------
         item_vectors, history_vectors
-            float32 of shape (m, d) each, to be appended to the tables of these names.
+            float32 of shape (m, d) each, to be appended to the tables of these names. In a history a new item
+            weighs as much as one of median popularity.
 
         Raises
         ------
@@ -309,7 +310,7 @@ class GraphEncoder:
             q += columns.adjacency(facts, n_items) @ (senders * state["gates"][columns.relation][:, None])
         norm = np.linalg.norm(q, axis=1, keepdims=True)
         scored = np.divide(q, norm, out=np.full_like(q, np.nan), where=norm > 0)
-        return scored, np.asarray(q * state["history_scale"], dtype=np.float32)
+        return scored, np.asarray(q * state["history_scale"] / np.sqrt(state["usual_popularity"]), np.float32)
 
     # -- persistence ------------------------------------------------------------------------------
 

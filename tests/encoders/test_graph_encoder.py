@@ -167,7 +167,8 @@ def test_fold_in_equals_a_dense_computation_on_the_updated_graph(encoder: GraphE
     expected = inputs @ state["text_weight"] + state["gates"][0] * state["node_vectors"] / np.sqrt(10)
     scored, summed = encoder.encode_items(new, text)
     np.testing.assert_allclose(scored, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
-    np.testing.assert_allclose(summed, expected * state["history_scale"], atol=1e-5)
+    liked = state["usual_popularity"]
+    np.testing.assert_allclose(summed, expected * state["history_scale"] / np.sqrt(liked), atol=1e-5)
 
 
 def test_facts_of_unknown_relations_and_nodes_say_nothing(encoder: GraphEncoder) -> None:
