@@ -150,6 +150,8 @@ def learn_weights(
 class _Problem:
     values: FloatArray
     """(n_users, n_candidates, n_signals)"""
+    silent: npt.NDArray[np.bool_]
+    """(n_signals,): says nothing that tells two items apart; by the order of ties alone it could seem good."""
     relevant: npt.NDArray[np.bool_]
     ideal: npt.NDArray[np.float64]
     discount: npt.NDArray[np.float64]
@@ -179,13 +181,14 @@ class _Problem:
         kept = np.take_along_axis(chosen, items, axis=1)
         stacked = np.stack([np.take_along_axis(scores[users], items, axis=1) for scores in signals], axis=-1)
         values = np.nan_to_num(stacked, nan=0.0).astype(np.float32)
+        silent = np.asarray(~values[kept].any(axis=0))
         values[~kept] = -1e6
         hits = np.take_along_axis(relevant[users].toarray() > 0, items, axis=1) & kept
         k = min(config.k, width)
         discount = 1.0 / np.log2(np.arange(2, config.k + 2))
         n_relevant = np.diff(relevant[users].indptr)
         ideal = np.concatenate(([1.0], np.cumsum(discount)))[np.minimum(config.k, n_relevant)]
-        return cls(values, hits, ideal, discount[:k])
+        return cls(values, silent, hits, ideal, discount[:k])
 
     def ndcg(self, users: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return self._ndcg(users, self.values[users] @ weights.astype(np.float32))
@@ -203,13 +206,18 @@ class _Problem:
     def ascend(self, users: npt.NDArray[np.int64], rounds: int = 4) -> npt.NDArray[np.float64]:
         n_signals = self.values.shape[2]
         values = self.values[users]
-        alone = [self._ndcg(users, values[..., s]).mean() for s in range(n_signals)]
+        alone = [
+            -1.0 if self.silent[signal] else float(self._ndcg(users, values[..., signal]).mean())
+            for signal in range(n_signals)
+        ]
         weights = np.zeros(n_signals)
         weights[int(np.argmax(alone))] = 1.0
-        best = float(max(alone))
+        best = max(alone)
         for _ in range(rounds):
             before = best
             for signal in np.argsort(-weights, kind="stable"):
+                if self.silent[signal]:
+                    continue
                 rest = np.where(np.arange(n_signals) == signal, 0.0, weights)
                 base = values @ rest.astype(np.float32)
                 scale = weights.max()

@@ -156,9 +156,12 @@ class HybridRecommender:
         ranked = rank(state, row, seen, min(k, state.kg.n_items), allowed, include_seen)
         listed = int((ranked.items[0] >= 0).sum())
         if listed < k:
-            narrowed = " and the candidates" if allowed is not None else ""
+            narrowed, remedy = "", "use include_seen=True"
+            if allowed is not None:
+                narrowed, remedy = " and the candidates", "name more candidates"
+            remedy = f"ask for at most {listed}" if listed else remedy
             raise ConfigError(
-                f"k={k} but only {listed} items are left after what was seen{narrowed}; ask for at most {listed}"
+                f"k={k} but only {listed} items are left after what was seen{narrowed}; {remedy}"
             )
         return self._frame(ranked.items[0], ranked.scores[0])
 

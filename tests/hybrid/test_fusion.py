@@ -136,6 +136,16 @@ def test_a_signal_that_cannot_say_is_no_help_and_no_harm(planted: Planted):
     assert found.ndcg == pytest.approx(alone.ndcg)
 
 
+def test_a_signal_that_cannot_say_gets_nothing_even_if_the_order_of_ties_favours_it():
+    """The relevant item has the lowest index, so that any tie is won by what says nothing."""
+    relevant = np.zeros((10, 8), dtype=np.float32)
+    relevant[:, 0] = 1
+    weak = np.tile(np.array([-1, 1, 1, 1, 1, 1, -2, -2], dtype=np.float32), (10, 1))
+    silent = np.full_like(weak, np.nan)
+    found = learn_weights([silent, weak], sparse.csr_matrix(relevant), sparse.csr_matrix(weak.shape), CONFIG)
+    assert found.weights.tolist() == [0, 1]
+
+
 def test_the_same_seed_gives_the_same_weights(planted: Planted):
     signals = [planted.half, planted.other_half, planted.useless, planted.harmful]
     one, two = (learn_weights(signals, planted.relevant, planted.seen, CONFIG, rng=11) for _ in range(2))
