@@ -13,16 +13,28 @@ from .base import Signal, SignalConfig
 
 
 class GNNConfig(SignalConfig):
-    """Settings of `GNN`: the encoder's own, how many models of different seeds are averaged, and the first seed.
+    """Settings of `GNN`.
 
-    In a `HybridConfig` the first seed is the recommender's unless it is given.
+    Attributes
+    ----------
+    encoder
+        The encoder's own settings.
+    seeds
+        How many models of different seeds are averaged; None takes three up to 300,000 likes and one above.
+    first_seed
+        The first of them; in a `HybridConfig` the recommender's seed unless it is given.
+    epochs
+        Train exactly this long instead of stopping on validation.
     """
 
     encoder: GraphEncoderConfig = GraphEncoderConfig()
-    seeds: int = Field(1, ge=1, le=20)
+    seeds: int | None = Field(None, ge=1, le=20)
     first_seed: int = Field(0, ge=0)
     epochs: int | None = Field(None, ge=1)
-    """Train exactly this long instead of stopping on validation."""
+
+    def n_models(self, n_likes: int) -> int:
+        """How many models are trained on so many likes."""
+        return self.seeds or (3 if n_likes <= 300_000 else 1)
 
 
 class GNN(Signal):
@@ -39,12 +51,12 @@ class GNN(Signal):
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         epochs = self.config.epochs or self.config.encoder.epochs
-        return self._fit(data, None, [epochs] * self.config.seeds)
+        return self._fit(data, None, [epochs] * self.config.n_models(data.likes.nnz))
 
     def tune(self, data: SignalData, validation: sparse.csr_matrix) -> Self:  # noqa: D102
         if self.config.epochs is not None:
             return self.fit(data)
-        return self._fit(data, validation, [None] * self.config.seeds)
+        return self._fit(data, validation, [None] * self.config.n_models(data.likes.nnz))
 
     def refit(self, data: SignalData) -> Self:  # noqa: D102
         return type(self)(self.config)._fit(data, None, [encoder.best_epoch_ for encoder in self.encoders])
@@ -91,7 +103,8 @@ class GNN(Signal):
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:  # noqa: D102
         self.blind = arrays["blind"].astype(bool)
         encoders = []
-        for seed in range(self.config.seeds):
+        seeds = {int(name.partition(".")[0]) for name in arrays if name != "blind"}
+        for seed in sorted(seeds):
             own = {
                 name.removeprefix(f"{seed}."): array
                 for name, array in arrays.items()

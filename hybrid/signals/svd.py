@@ -31,9 +31,9 @@ class ScaledSVDConfig(SignalConfig):
         Weights of facts cosine and text cosine in that term.
     """
 
-    embedding_size: int = Field(32, ge=1)
-    user_power: float = Field(0.0, ge=0)
-    item_power: float = Field(0.2, ge=0)
+    embedding_size: int = Field(64, ge=1)
+    user_power: float = Field(0.5, ge=0)
+    item_power: float = Field(0.5, ge=0)
     identity: float = Field(1.0, ge=0)
     facts: float = Field(1.0, ge=0)
     text: float = Field(0.1, ge=0)
@@ -50,8 +50,7 @@ class ScaledSVD(Signal):
     name = "svd"
     Config: ClassVar[type[SignalConfig]] = ScaledSVDConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "embedding_size": (32, 64, 128, 256),
-        "item_power": (0.2, 0.35, 0.5),
+        "embedding_size": (64, 128, 256),
         "identity": (1.0, 0.3, 3.0),
     }
     inward: FloatArray
