@@ -45,9 +45,9 @@ def read_snapshot(folder: Path) -> KnowledgeGraph:
     tables = []
     for index, label in enumerate(index_json["labels"]):
         table = pq.read_table(folder / f"nodes-{index}.parquet")
-        properties = table.drop_columns([ID, NAME, TEXT])
-        properties = properties.rename_columns(
-            [name.removeprefix("property:") for name in properties.column_names]
+        # From the columns: a table without any would otherwise keep its number of rows.
+        properties = pa.table(
+            {name.removeprefix("property:"): table[name] for name in table.column_names if ":" in name}
         )
         tables.append(
             NodeTable(

@@ -5,6 +5,7 @@ names of their own, syncs them, and then replaces ``model.json`` in one step: un
 whole, from it on the new one is, whatever happens in between.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -141,11 +142,12 @@ def _write(state: ModelState, part: Path) -> None:
         arrays |= {f"signal.{signal.name}.{key}": array for key, array in signal.arrays().items()}
     save_file({key: _plain(array) for key, array in arrays.items()}, part / "arrays.safetensors")
     report = state.report
+    table = report.honesty.astype(object).where(report.honesty.notna(), None)
     described = {
         "signals": list(state.names),
         "config": state.config.to_dict(),
         "report": {
-            "honesty": json.loads(report.honesty.to_json(orient="split")),
+            "honesty": {"columns": list(table.columns), "data": table.to_numpy().tolist()},
             "seconds": dict(report.seconds),
             "notes": list(report.notes),
             "k": report.k,
@@ -154,7 +156,7 @@ def _write(state: ModelState, part: Path) -> None:
             "cross_fitted": report.cross_fitted,
         },
     }
-    (part / "description.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
+    (part / "description.json").write_text(json.dumps(described, indent=1, allow_nan=False), encoding="utf-8")
     write_snapshot(state.kg, part)
 
 
@@ -202,7 +204,8 @@ def _sync(path: Path) -> None:
 def _discard(target: Path, part: str, fresh: bool) -> None:
     """Remove what an unfinished save left."""
     shutil.rmtree(target / part, ignore_errors=True)
-    (target / f"{_INDEX}.{part}").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (target / f"{_INDEX}.{part}").unlink()
     if fresh and target.is_dir() and not any(target.iterdir()):
         target.rmdir()
 

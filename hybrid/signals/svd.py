@@ -85,7 +85,8 @@ class ScaledSVD(Signal):
             )
             start = np.random.default_rng(0).standard_normal(data.n_items).astype(np.float32)
             _, vectors = eigsh(operator, k=size, v0=start)
-        vectors = np.asarray(vectors, dtype=np.float32)
+        # In C order, as a restored model has them: the last bits of a product depend on it.
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         self.inward = scale[:, None] * vectors
         self.outward = vectors / scale[:, None]
         self.blind = ~known

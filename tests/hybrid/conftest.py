@@ -23,7 +23,9 @@ from kgenre.encoders import GraphEncoderConfig, TextEncoder
 from kgenre.graph import KnowledgeGraph
 from kgenre.hybrid.config import HybridConfig
 from kgenre.hybrid.data import SignalData
+from kgenre.hybrid.fusion import FusionConfig
 from kgenre.hybrid.recommender import HybridRecommender
+from kgenre.hybrid.signals import SIGNALS
 from kgenre.hybrid.signals.gnn import GNNConfig
 
 SPACE = [f"s{i}" for i in range(10)]
@@ -133,7 +135,20 @@ def hybrid(world: KnowledgeGraph, encoder: TextEncoder) -> HybridRecommender:
     return HybridRecommender(HybridConfig(gnn=SMALL_GNN), text_encoder=encoder).fit(world)
 
 
-def write_atomic(folder: Path, frames: dict[str, pd.DataFrame], **changed: str | None) -> Path:
+@pytest.fixture(scope="session")
+def every(world: KnowledgeGraph, encoder: TextEncoder) -> HybridRecommender:
+    """Every signal there is, each with a weight above 0."""
+    weights = {name: 0.2 + 0.1 * place for place, name in enumerate(SIGNALS)}
+    config = HybridConfig(
+        signals=tuple(SIGNALS),
+        fusion=FusionConfig(method="fixed", weights=weights),
+        gnn=SMALL_GNN,
+        tune=False,
+    )
+    return HybridRecommender(config, text_encoder=encoder).fit(world)
+
+
+def _write_atomic(folder: Path, frames: dict[str, pd.DataFrame], **changed: str | None) -> Path:
     """The world as atomic files ``films.*``; keyword ``valid_inter`` is the file ``films.valid.inter``.
 
     A file given as None is left out.
@@ -157,3 +172,9 @@ def write_atomic(folder: Path, frames: dict[str, pd.DataFrame], **changed: str |
         if content is not None:
             (folder / f"films.{kind}").write_text(content, encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def write_atomic(frames: dict[str, pd.DataFrame]) -> Callable[..., Path]:
+    """``write_atomic(folder, **files)``: see `_write_atomic`."""
+    return lambda folder, **changed: _write_atomic(folder, frames, **changed)

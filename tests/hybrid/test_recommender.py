@@ -12,26 +12,12 @@ from kgenre.graph.errors import ConfigError, DataError, NotFittedError, UnknownI
 from kgenre.hybrid import FusionConfig, HybridConfig, HybridRecommender
 from kgenre.hybrid.config import CARD
 from kgenre.hybrid.ranking import rank_blocks
-from kgenre.hybrid.signals import SIGNALS
 from kgenre.hybrid.state import single_history
 
 Frames = dict[str, pd.DataFrame]
 FAST = HybridConfig.preset("fast")
 SPACE = {f"s{i}" for i in range(10)}
 LOVE = {f"l{i}" for i in range(10)}
-
-
-@pytest.fixture(scope="module")
-def every(world: KnowledgeGraph, encoder: TextEncoder, hybrid: HybridRecommender) -> HybridRecommender:
-    """Every signal there is, each with a weight above 0."""
-    weights = {name: 0.2 + 0.1 * place for place, name in enumerate(SIGNALS)}
-    config = HybridConfig(
-        signals=tuple(SIGNALS),
-        fusion=FusionConfig(method="fixed", weights=weights),
-        gnn=hybrid.config.gnn,
-        tune=False,
-    )
-    return HybridRecommender(config, text_encoder=encoder).fit(world)
 
 
 @pytest.fixture(scope="module", params=["hybrid", "genre", "every"])
