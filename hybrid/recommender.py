@@ -264,13 +264,23 @@ class HybridRecommender:
 
     def explain(
         self,
-        user: str | None,
-        item: str,
+        user: str | None = None,
+        item: str | None = None,
         *,
         history: Sequence[str] | None = None,
         dislikes: Sequence[str] = (),
     ) -> Explanation:
-        """Why an item has its score for a user: a ledger of signals and reasons by name, both of which sum to it."""
+        """Why an item has its score for a user: a ledger of signals and reasons by name, both of which sum to it.
+
+        Raises
+        ------
+        UnknownIdError
+            For an unknown user or item, with the nearest ids.
+        ConfigError
+            If no item is given, or both or neither of user and history.
+        """
+        if item is None:
+            raise ConfigError("give the item to explain, as in explain(user, item)")
         row, seen = self._history(user, history, dislikes)
         return explain(self.state, row, seen, self.state.kg.items.vocabulary.get(item))
 
