@@ -231,6 +231,7 @@ def main() -> NoReturn:
         os.environ.setdefault("KGENRE_PROGRESS", "0")
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        sys.stdout.flush()
     except KgenreError as error:
         _fail(str(error))
     except _ClickError as error:
@@ -245,8 +246,8 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; nothing was written")
     except BrokenPipeError:
-        # The reader of our output has gone (as `head` does): nothing is wrong.
-        sys.stderr.close()
+        # The reader of our output has gone (as `head` does): nothing is wrong, and nothing is left to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
