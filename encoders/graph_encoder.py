@@ -44,7 +44,8 @@ class GraphEncoderConfig(BaseModel):
         Of the loss that has items shown near what their facts resemble.
     item_rows
         Whether items have learned rows on the scored side. Without them the encoder learns to rank items that
-        nobody has met.
+        nobody has met; stop it on held-out items (`candidates` of `fit`). On MovieLens-1M it then wants a
+        learning rate of 5e-4, a weight decay of 30, dropout of .5, a text bias and `min_items` 1.
     text_bias
         Whether an item's score has a bias, linear in its text.
     min_items

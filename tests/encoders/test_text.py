@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from kgenre.encoders import TextEncoder, TextEncoderConfig
+from kgenre.encoders import TextEncoder, TextEncoderConfig, vector_cache
 from kgenre.graph.errors import ConfigError, DataError
 
 SPACE = ["a spaceship on its way to the moon", "astronauts fly a rocket to the moon"]
@@ -149,7 +149,10 @@ def test_a_torn_or_poisoned_row_is_computed_again(tmp_path: Path) -> None:
 def test_processes_share_a_cache(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nimport numpy as np\n"
-        "from kgenre.encoders.vector_cache import VectorCache\n"
+        # By path: the package would import torch three times.
+        "from importlib.util import module_from_spec, spec_from_file_location\n"
+        "spec = spec_from_file_location('vector_cache', sys.argv[3])\n"
+        "module = module_from_spec(spec)\nspec.loader.exec_module(module)\nVectorCache = module.VectorCache\n"
         "with VectorCache(Path(sys.argv[1]), 4) as cache:\n"
         "    for i in range(200):\n"
         "        key = (i if i % 2 else i + 1000 * int(sys.argv[2])).to_bytes(32, 'big')\n"
@@ -157,7 +160,9 @@ def test_processes_share_a_cache(tmp_path: Path) -> None:
     )
     path = tmp_path / "shared.sqlite"
     workers = [
-        subprocess.Popen([sys.executable, "-c", code, str(path), str(n)], stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(path), str(n), vector_cache.__file__], stderr=subprocess.PIPE
+        )
         for n in range(1, 4)
     ]
     for worker in workers:
