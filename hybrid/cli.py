@@ -230,18 +230,13 @@ def main() -> NoReturn:
         # In a file or a pipe a bar is noise.
         os.environ.setdefault("KGENRE_PROGRESS", "0")
     try:
-        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        status = _invoke(sys.argv[1:] or ["--help"])
         sys.stdout.flush()
     except KgenreError as error:
         _fail(str(error))
     except _ClickError as error:
-        context: Any = getattr(error, "ctx", None)
-        command = context.command_path.partition(" ")[2] if context else ""
-        hint = (
-            f" (see kgenre {f'{command} ' if command else ''}--help)"
-            if isinstance(error, _UsageError)
-            else ""
-        )
+        place: Any = getattr(error, "ctx", None)
+        hint = f" (see {place.command_path} --help)" if place and isinstance(error, _UsageError) else ""
         _fail(getattr(error, "format_message", error.__str__)() + hint)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; nothing was written")
@@ -253,7 +248,18 @@ def main() -> NoReturn:
         _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
     except MemoryError:
         _fail("out of memory; leave out the signals closed_form and slim, or use a machine with more")
-    sys.exit(status if isinstance(status, int) else 0)
+    sys.exit(status)
+
+
+def _invoke(arguments: list[str]) -> int:
+    # Not by calling app, which would answer Ctrl-C and a closed pipe in its own way.
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("kgenre", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    return 0
 
 
 def _fail(message: str) -> NoReturn:
