@@ -66,7 +66,7 @@ def shared_facts(kg: KnowledgeGraph, start: int, end: int, most: int = 2) -> lis
         if first + end in here:
             names = (kg.items.name(start), kg.items.name(end))
             subject, target = names if base == relation else names[::-1]
-            words = f"{relation_words(base)} of {subject} is {target}"
+            words = f"{target} is the {relation_words(base)} of {subject}"
             found.append(((0, 0, relation), FactPath(ids[start], relation, None, ids[end], words)))
         there = matrix.indices[matrix.indptr[end] : matrix.indptr[end + 1]]
         for node in np.intersect1d(here, there, assume_unique=True):
