@@ -1,13 +1,14 @@
 """The command line: each command is a few lines over the API.
 
-Results go to standard output, progress and warnings to standard error. Exit status 0, or 2 with one line on standard
-error that names the bad value and the remedy.
+Results go to standard output, progress and warnings to standard error (a pipe or file gets the warnings at the end,
+and no progress). Exit status 0, or 2 with one line on standard error that names the bad value and the remedy.
 """
 
 import json
 import logging
 import os
 import sys
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -225,13 +226,19 @@ def evaluate(
 
 def main() -> NoReturn:
     """Entry point: errors as one line, exit status 2."""
-    logging.basicConfig(level=logging.WARNING, format="kgenre: %(message)s", stream=sys.stderr)
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(logging.Formatter("kgenre: %(message)s"))
+    # To a script an error is one line: warnings wait for the end, and give way to it.
+    held = MemoryHandler(10_000, logging.CRITICAL, flushOnClose=False)
+    logging.basicConfig(level=logging.WARNING, handlers=[lines if sys.stderr.isatty() else held])
     if not sys.stderr.isatty():
         # In a file or a pipe a bar is noise.
         os.environ.setdefault("KGENRE_PROGRESS", "0")
     try:
         status = _invoke(sys.argv[1:] or ["--help"])
         sys.stdout.flush()
+        held.setTarget(lines)
+        held.flush()
     except KgenreError as error:
         _fail(str(error))
     except _ClickError as error:

@@ -119,12 +119,12 @@ def test_a_list_from_a_process_is_the_one_from_python(
     fitted: "tuple[Path, subprocess.CompletedProcess[str]]",
 ):
     cwd, _ = fitted
-    done = process("recommend", "model", "u00", "critic", "-k", "4", cwd=cwd)
+    done = process("recommend", "model", "u00", "critic", "lurker", "-k", "4", cwd=cwd)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert done.stderr == "kgenre: 1 users have no interactions: their lists are by popularity\n"
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     assert lines[0] == ["user_id", "item_id", "rank", "score"]
-    expected = kgenre.load(cwd / "model").recommend_many(["u00", "critic"], k=4)
+    expected = kgenre.load(cwd / "model").recommend_many(["u00", "critic", "lurker"], k=4)
     assert [line[:3] for line in lines[1:]] == expected[["user_id", "item_id", "rank"]].astype(
         str
     ).values.tolist()
@@ -138,6 +138,15 @@ def test_a_process_refuses_in_one_line(tmp_path: Path):
     assert done.stderr.startswith("kgenre: there is no films; give a folder of atomic files")
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_is_one_line_even_after_warnings(tmp_path: Path):
+    """The folder lacks .item, .kg and .link, which is worth a warning, and has one user, which is an error."""
+    folder = source_of(tmp_path / "films", "a\tx\t1\na\ty\t1\n")
+    done = process("fit", folder, "--model", "model", "--set", "signals=[popularity]", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "kgenre: the graph has only 1 user; a recommender needs at least 2, so add some\n"
 
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path):

@@ -303,7 +303,7 @@ def test_a_fact_between_two_items_is_a_reason(genre: HybridRecommender):
     explanation = genre.explain(None, "s1", history=["s0"])
     path = next(reason for reason in explanation.reasons if reason.kind == "path")
     assert path.evidence.entity is None
-    assert path.text == "you liked The S0 Film; sequel of The S0 Film is The S1 Film"
+    assert path.text == "you liked The S0 Film; The S1 Film is the sequel of The S0 Film"
 
 
 def test_a_dislike_is_called_one(genre: HybridRecommender):

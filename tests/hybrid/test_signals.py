@@ -242,9 +242,8 @@ def test_facts_lead_to_an_item_that_nobody_has_liked(
     assert fitted[case].rows(history)[0, cousin] > 0
 
 
+@pytest.mark.parametrize("case", sorted({*CASES} - {"popularity", "similarity jaccard"}))
 def test_a_dislike_pulls_down_what_is_like_it(case: str, signal: Signal, data: SignalData, index: Index):
-    if case in ("popularity", "similarity jaccard"):
-        pytest.skip(f"{case} does not look at dislikes")
     twin = index(COMES_FIRST[case])
     liked = single_history(data.n_items, [index("s0")])
     both = single_history(data.n_items, [index("s0")], [index("query")])
