@@ -11,6 +11,7 @@ RELATION = "relation"
 TAIL_ID = "tail_id"
 HEAD_LABEL = "head_label"
 TAIL_LABEL = "tail_label"
+TAIL_NAME = "tail_name"
 
 ID = "id"
 NAME = "name"

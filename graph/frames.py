@@ -1,7 +1,7 @@
 """Tables in memory, in and out."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from .columns import (
     RELATION,
     TAIL_ID,
     TAIL_LABEL,
+    TAIL_NAME,
     TEXT,
     TIMESTAMP,
     USER,
@@ -70,8 +71,9 @@ def from_frames(
     users
         user_id and optionally name; every other column is a property.
     facts
-        head_id, relation, tail_id and optionally head_label, tail_label, weight and timestamp. A head or tail
-        without a label is the item or the node of `entities` with that id, else an Entity.
+        head_id, relation, tail_id and optionally head_label, tail_label, tail_name, weight and timestamp. A head
+        or tail without a label is the item or the node of `entities` with that id, else an Entity. A list of
+        such tables is taken as one.
     fact_columns
         Columns of `items` that hold entities, one or a list a row: ``director`` becomes facts ``DIRECTOR``
         from the items to nodes of label ``Director``, whose id and name is the value.
@@ -100,25 +102,72 @@ def from_frames(
     _check_labels(entities, builder)
     known: dict[str, list[pl.Series]] = {item_label: []}
     if interactions is not None:
-        known[item_label].append(_add_interactions(builder, to_polars(interactions, INTERACTIONS)))
+        known[item_label].append(add_interactions(builder, to_polars(interactions, INTERACTIONS)))
     if users is not None:
-        _add_nodes(builder, user_label, to_polars(users, USERS), USERS, USER_ID)
+        add_nodes(builder, user_label, to_polars(users, USERS), USERS, USER_ID)
     if items is not None:
         table = to_polars(items, ITEMS)
         check_columns(table, ITEMS, (ITEM_ID, *fact_columns), open_ended=True)
-        if split is not None:
-            strings = [c for c in fact_columns if table.schema[c] == pl.String]
-            parts = pl.element().str.strip_chars()
-            table = table.with_columns(pl.col(strings).str.split(split).list.eval(parts.filter(parts != "")))
-        known[item_label].append(_add_items(builder, table, text))
-        _add_fact_columns(builder, table, fact_columns)
+        table = _split(table, fact_columns, split)
+        known[item_label].append(add_items(builder, table, text))
+        add_fact_columns(builder, table, fact_columns)
     elif text is not None or fact_columns or split is not None:
         raise DataError("text, fact_columns and split are about the items; pass items=")
     for label, nodes in entities.items():
-        known[label] = [_add_nodes(builder, label, to_polars(nodes, label), label, ID)]
-    if facts is not None:
-        _add_facts(builder, to_polars(facts, FACTS), known)
+        known[label] = [add_nodes(builder, label, to_polars(nodes, label), label, ID)]
+    for part in facts if isinstance(facts, (list, tuple)) else [facts] if facts is not None else []:
+        add_facts(builder, to_polars(part, FACTS), known)
     return builder.build()
+
+
+def facts_from_columns(
+    items: Any,
+    columns: Sequence[str],
+    *,
+    split: str | None = None,
+    head_label: str = ITEM,
+) -> pd.DataFrame:
+    """Facts out of columns of an item table, as `from_frames` takes them: ``director`` becomes ``DIRECTOR``.
+
+    Parameters
+    ----------
+    items
+        A pandas, polars or arrow table with item_id and the columns.
+    columns
+        Columns that hold entities, one or a list a row.
+    split
+        Separator within the columns' strings, such as ``"|"``.
+    head_label
+        The label of the items.
+
+    Returns
+    -------
+    pandas.DataFrame
+        head_id, relation, tail_id, head_label, tail_label and tail_name, a fact a row. The relation is the
+        column's name in capitals, the tail's label its name in camel case, its id and name the value.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, or holds what cannot be an id; the message names the row.
+    """
+    table = to_polars(items, ITEMS)
+    check_columns(table, ITEMS, (ITEM_ID, *columns), open_ended=True)
+    table = _split(table, columns, split)
+    names = (HEAD_ID, RELATION, TAIL_ID, HEAD_LABEL, TAIL_LABEL, TAIL_NAME)
+    parts = [pl.DataFrame(schema=dict.fromkeys(names, pl.String))]
+    for column in columns:
+        parts.append(
+            _facts_of(table, column, ITEMS).select(
+                HEAD_ID,
+                pl.lit(column.upper()).alias(RELATION),
+                TAIL_ID,
+                pl.lit(head_label).alias(HEAD_LABEL),
+                pl.lit(_label_of(column)).alias(TAIL_LABEL),
+                pl.col(TAIL_ID).alias(TAIL_NAME),
+            )
+        )
+    return pl.concat(parts).to_pandas()
 
 
 def to_frames(kg: "KnowledgeGraph") -> dict[str, pd.DataFrame]:
@@ -187,19 +236,20 @@ def _check_labels(entities: dict[str, Any], builder: GraphBuilder) -> None:
             raise DataError(f"unknown table {label!r}; did you mean {close[0]}?")
 
 
-def _add_interactions(builder: GraphBuilder, table: pl.DataFrame) -> pl.Series:
+def add_interactions(builder: GraphBuilder, table: pl.DataFrame, what: str = INTERACTIONS) -> pl.Series:
+    """Add a table of interactions, called `what` in messages; returns the ids of its items."""
     optional = (WEIGHT, TIMESTAMP, EVENT_ID)
-    ignored = check_columns(table, INTERACTIONS, (USER_ID, ITEM_ID), optional, open_ended=False)
+    ignored = check_columns(table, what, (USER_ID, ITEM_ID), optional, open_ended=False)
     if ignored:
-        log.info("interactions: ignored the columns %s; what counts is called %s", ", ".join(ignored), WEIGHT)
-    users, items = (as_ids(table[column], INTERACTIONS) for column in (USER_ID, ITEM_ID))
-    weight = as_numbers(table[WEIGHT], INTERACTIONS, required=True) if WEIGHT in table.columns else None
-    time = as_seconds(table[TIMESTAMP], INTERACTIONS) if TIMESTAMP in table.columns else None
+        log.info("%s: ignored the columns %s; what counts is called %s", what, ", ".join(ignored), WEIGHT)
+    users, items = (as_ids(table[column], what) for column in (USER_ID, ITEM_ID))
+    weight = as_numbers(table[WEIGHT], what, required=True) if WEIGHT in table.columns else None
+    time = as_seconds(table[TIMESTAMP], what) if TIMESTAMP in table.columns else None
     builder.add_interactions(users, items, weight, time)
     return items.unique()
 
 
-def _add_nodes(
+def add_nodes(
     builder: GraphBuilder,
     label: str,
     table: pl.DataFrame,
@@ -208,6 +258,7 @@ def _add_nodes(
     texts: pl.Series | None = None,
     names: pl.Series | None = None,
 ) -> pl.Series:
+    """Add a table of nodes whose ids are the column `key`; returns the ids."""
     check_columns(table, what, (key,), open_ended=True)
     if key != ID and ID in table.columns:
         raise DataError(f"{what}: a property cannot be called {ID!r}; rename the column")
@@ -221,12 +272,19 @@ def _add_nodes(
     return ids.unique()
 
 
-def _add_items(builder: GraphBuilder, table: pl.DataFrame, text: str | Sequence[str] | None) -> pl.Series:
+def add_items(
+    builder: GraphBuilder,
+    table: pl.DataFrame,
+    text: str | Sequence[str] | None = None,
+    what: str = ITEMS,
+) -> pl.Series:
+    """Add a table of items, whose texts are given or composed; returns their ids."""
+    check_columns(table, what, (ITEM_ID,), open_ended=True)
     known = [c for c in table.columns if c not in (ITEM_ID, ID)]
     frame = pl.DataFrame(
         [
-            as_ids(table[ITEM_ID], ITEMS),
-            *(as_strings(table[c], ITEMS) if c == NAME else as_property(table[c], ITEMS) for c in known),
+            as_ids(table[ITEM_ID], what),
+            *(as_strings(table[c], what) if c == NAME else as_property(table[c], what) for c in known),
         ]
     )
     words = [c for c in known if frame.schema[c] in (pl.String, pl.List(pl.String))]
@@ -239,51 +297,76 @@ def _add_items(builder: GraphBuilder, table: pl.DataFrame, text: str | Sequence[
         prose = [c for c in strings if c != name and is_description(frame[c])]
         rest = [c for c in words if c != name and c not in prose]
         texts = compose_texts(frame, [*([name] if name else []), *prose, *rest])
-    return _add_nodes(
-        builder, builder.item_label, table, ITEMS, ITEM_ID, texts, frame[name] if name else None
-    )
+    return add_nodes(builder, builder.item_label, table, what, ITEM_ID, texts, frame[name] if name else None)
 
 
-def _add_fact_columns(builder: GraphBuilder, table: pl.DataFrame, columns: Sequence[str]) -> None:
+def add_fact_columns(
+    builder: GraphBuilder, table: pl.DataFrame, columns: Sequence[str], what: str = ITEMS
+) -> None:
+    """Add the facts that columns of the item table hold, and the entities they name."""
     for column in columns:
-        values = table[column]
-        frame = pl.DataFrame({"head": as_ids(table[ITEM_ID], ITEMS), "tail": values})
-        if isinstance(values.dtype, (pl.List, pl.Array)):
-            frame = frame.explode("tail")
-        frame = frame.with_columns(as_ids(frame["tail"].alias(column), ITEMS, required=False).alias("tail"))
-        frame = frame.filter(pl.col("tail") != "")
-        label = "".join(part[:1].upper() + part[1:] for part in column.split("_"))
-        tails = frame["tail"].unique(maintain_order=True)
+        frame = _facts_of(table, column, what)
+        label, tails = _label_of(column), frame[TAIL_ID].unique(maintain_order=True)
         builder.add_nodes(label, tails, tails)
-        builder.add_facts(column.upper(), frame["head"], frame["tail"], builder.item_label, label)
+        builder.add_facts(column.upper(), frame[HEAD_ID], frame[TAIL_ID], builder.item_label, label)
 
 
-def _add_facts(builder: GraphBuilder, table: pl.DataFrame, known: dict[str, list[pl.Series]]) -> None:
-    optional = (HEAD_LABEL, TAIL_LABEL, WEIGHT, TIMESTAMP)
-    ignored = check_columns(table, FACTS, (HEAD_ID, RELATION, TAIL_ID), optional, open_ended=False)
+def _facts_of(table: pl.DataFrame, column: str, what: str) -> pl.DataFrame:
+    """head_id, tail_id of the facts in one column, a value or a list a row."""
+    frame = pl.DataFrame({HEAD_ID: as_ids(table[ITEM_ID], what), TAIL_ID: table[column]})
+    if isinstance(frame.schema[TAIL_ID], (pl.List, pl.Array)):
+        frame = frame.explode(TAIL_ID)
+    tails = as_ids(frame[TAIL_ID].alias(column), what, required=False)
+    return frame.with_columns(tails.alias(TAIL_ID)).filter(pl.col(TAIL_ID) != "")
+
+
+def _label_of(column: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in column.split("_"))
+
+
+def _split(table: pl.DataFrame, columns: Sequence[str], split: str | None) -> pl.DataFrame:
+    if split is None:
+        return table
+    strings = [c for c in columns if table.schema[c] == pl.String]
+    parts = pl.element().str.strip_chars()
+    return table.with_columns(pl.col(strings).str.split(split).list.eval(parts.filter(parts != "")))
+
+
+def add_facts(
+    builder: GraphBuilder, table: pl.DataFrame, known: Mapping[str, list[pl.Series]], what: str = FACTS
+) -> None:
+    """Add a table of facts; `known` has the ids of each label, for ends without one."""
+    optional = (HEAD_LABEL, TAIL_LABEL, TAIL_NAME, WEIGHT, TIMESTAMP)
+    ignored = check_columns(table, what, (HEAD_ID, RELATION, TAIL_ID), optional, open_ended=False)
     if ignored:
-        log.info("facts: ignored the columns %s", ", ".join(ignored))
+        log.info("%s: ignored the columns %s", what, ", ".join(ignored))
     ends = {}
     for end, label in ((HEAD_ID, HEAD_LABEL), (TAIL_ID, TAIL_LABEL)):
-        ids = as_ids(table[end], FACTS)
+        ids = as_ids(table[end], what)
         ends[end] = ids
         found = _labels_of(ids, known, builder.item_label)
         if label in table.columns:
-            given = as_strings(table[label], FACTS)
+            given = as_strings(table[label], what)
             found = pl.select(pl.coalesce(pl.when(given != "").then(given), found)).to_series()
         ends[label] = found
+    if TAIL_NAME in table.columns:
+        named = pl.DataFrame(
+            [ends[TAIL_LABEL].alias("label"), ends[TAIL_ID], as_strings(table[TAIL_NAME], what)]
+        )
+        for (label,), group in named.drop_nulls(TAIL_NAME).group_by("label", maintain_order=True):
+            builder.add_nodes(str(label), group[TAIL_ID], group[TAIL_NAME])
     builder.add_facts(
-        as_ids(table[RELATION], FACTS),
+        as_ids(table[RELATION], what),
         ends[HEAD_ID],
         ends[TAIL_ID],
         ends[HEAD_LABEL],
         ends[TAIL_LABEL],
-        as_numbers(table[WEIGHT], FACTS, required=False) if WEIGHT in table.columns else None,
-        as_seconds(table[TIMESTAMP], FACTS) if TIMESTAMP in table.columns else None,
+        as_numbers(table[WEIGHT], what, required=False) if WEIGHT in table.columns else None,
+        as_seconds(table[TIMESTAMP], what) if TIMESTAMP in table.columns else None,
     )
 
 
-def _labels_of(ids: pl.Series, known: dict[str, list[pl.Series]], item_label: str) -> pl.Series:
+def _labels_of(ids: pl.Series, known: Mapping[str, list[pl.Series]], item_label: str) -> pl.Series:
     """The label of each id that a fact names without one."""
     choice = pl.lit(ENTITY)
     # Items last, so that they come first: the outermost condition decides.

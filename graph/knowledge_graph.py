@@ -361,11 +361,31 @@ class KnowledgeGraph:
         return from_frames(interactions, **tables)
 
     @classmethod
+    def from_folder(cls, path: str | Path, **options: Any) -> "KnowledgeGraph":
+        """Read a folder of CSV or Parquet tables; see `kgenre.graph.folder.read_folder`."""
+        from .folder import read_folder
+
+        return read_folder(path, **options)
+
+    @classmethod
     def from_rdf(cls, source: "str | Path | rdflib.Graph", **options: Any) -> "KnowledgeGraph":
         """Read RDF; see `kgenre.graph.rdf.read_rdf`."""
         from .rdf import read_rdf
 
         return read_rdf(source, **options)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "KnowledgeGraph":
+        """Load a graph that `save` saved; see `kgenre.graph.saved.load_graph`."""
+        from .saved import load_graph
+
+        return load_graph(folder)
+
+    def save(self, folder: str | Path) -> None:
+        """Save the graph in a folder of its own; see `kgenre.graph.saved.save_graph`."""
+        from .saved import save_graph
+
+        save_graph(self, folder)
 
     def merge(self, other: "KnowledgeGraph") -> "KnowledgeGraph":
         """The union of two graphs; nodes with the same label and id become one.
@@ -387,6 +407,12 @@ class KnowledgeGraph:
         from .rdf import to_rdf
 
         return to_rdf(self)
+
+    def to_atomic(self, folder: str | Path) -> None:
+        """Write RecBole atomic files; see `kgenre.graph.atomic_writer.write_atomic`."""
+        from .atomic_writer import write_atomic
+
+        write_atomic(self, folder)
 
     def to_hetero_data(self) -> "torch_geometric.data.HeteroData":
         """The graph as PyG `HeteroData`; see `kgenre.graph.export.to_hetero_data`."""

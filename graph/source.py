@@ -1,4 +1,4 @@
-"""Whatever a user may point at, opened: atomic files, RDF, a store's folder, a server's address."""
+"""Whatever a user may point at, opened: atomic files, tables, RDF, a store's folder, a server's address."""
 
 import os
 from dataclasses import dataclass
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from .atomic import find_validation, read_interactions
 from .embedded import is_store
 from .errors import DataError
+from .folder import is_table_folder, read_folder
 from .knowledge_graph import KnowledgeGraph
 from .rdf import read_rdf
+from .saved import is_saved, load_graph
 from .store import GraphStore, connect, is_address
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ def read_source(source: str) -> Source:
     Parameters
     ----------
     source
-        A folder of atomic files, an RDF file, an embedded store's folder, or a ``bolt://`` or ``neo4j://`` address.
+        A folder of atomic files, of CSV or Parquet tables (`kgenre.graph.folder`) or of a saved graph, an RDF file, an
+        embedded store's folder, or a ``bolt://`` or ``neo4j://`` address.
 
     Raises
     ------
@@ -63,6 +66,10 @@ def read_source(source: str) -> Source:
     if is_address(source) or is_store(path):
         with open_store(source) as store:
             return Source(store.snapshot())
+    if is_table_folder(path):
+        return Source(read_folder(path))
+    if is_saved(path):
+        return Source(load_graph(path))
     if path.is_dir():
         graph = KnowledgeGraph.from_atomic(path)
         file = find_validation(path)
@@ -71,9 +78,9 @@ def read_source(source: str) -> Source:
         return Source(read_rdf(path))
     if not path.exists():
         raise DataError(
-            f"there is no {source}; give a folder of atomic files, an RDF file, a store or its address"
+            f"there is no {source}; give a folder of atomic files or tables, an RDF file, a store or its address"
         )
     raise DataError(
-        f"cannot tell what {source} is; give a folder of atomic files, an RDF file ({' '.join(_RDF)}), a store's "
-        "folder or a bolt:// or neo4j:// address"
+        f"cannot tell what {source} is; give a folder of atomic files or tables, an RDF file ({' '.join(_RDF)}), a "
+        "store's folder or a bolt:// or neo4j:// address"
     )

@@ -11,6 +11,19 @@ import pyarrow as pa
 from .errors import DataError, did_you_mean
 
 
+class FileName(str):
+    """The name of a table that was read from a file and, of a text file, the line that each row stands on."""
+
+    lines: Sequence[int] = ()
+
+
+def at(what: str, row: int) -> str:
+    """Where a row stands, for messages: a line of a file, or a row counted from 0."""
+    if isinstance(what, FileName) and len(what.lines):
+        return f"{what} line {what.lines[row]}"
+    return f"{what} row {row} (counted from 0)"
+
+
 def to_polars(table: Any, what: str) -> pl.DataFrame:
     """A table as a polars frame; `what` names it in messages."""
     if isinstance(table, pl.LazyFrame):
@@ -86,9 +99,7 @@ def as_ids(column: pl.Series, what: str, *, required: bool = True) -> pl.Series:
         broken = ~column.fill_null(0).is_finite() | (column.fill_null(0) % 1 != 0)
         if broken.any():
             row = int(broken.arg_max() or 0)
-            raise DataError(
-                f"{what} row {row} (counted from 0): {name} is {column[row]}; ids are strings or integers"
-            )
+            raise DataError(f"{at(what, row)}: {name} is {column[row]}; ids are strings or integers")
         column = column.cast(pl.Int64)
     if not (column.dtype.is_integer() or column.dtype in (pl.String, pl.Null)):
         raise DataError(f"{what}: column {name!r} is of type {column.dtype}; ids are strings or integers")
@@ -96,7 +107,7 @@ def as_ids(column: pl.Series, what: str, *, required: bool = True) -> pl.Series:
     missing = column.is_null() | (column == "")
     if required and missing.fill_null(True).any():
         row = int(missing.arg_max() or 0)
-        raise DataError(f"{what} row {row} (counted from 0): the {name} is missing; every row needs one")
+        raise DataError(f"{at(what, row)}: the {name} is missing; every row needs one")
     return column
 
 
@@ -113,7 +124,7 @@ def as_numbers(column: pl.Series, what: str, *, required: bool) -> pl.Series:
     if bad.any():
         row = int(bad.arg_max() or 0)
         value = "missing" if column[row] is None else column[row]
-        raise DataError(f"{what} row {row} (counted from 0): {name} is {value}; give a finite number")
+        raise DataError(f"{at(what, row)}: {name} is {value}; give a finite number")
     return column
 
 
