@@ -25,6 +25,7 @@ _FORMAT = 1
 _START_TIMEOUT = 90.0
 _STOP_TIMEOUT = 30.0
 _PORT = re.compile(r"Listening for incoming BOLT connections on \S*:(\d+)")
+_HTTP_PORT = re.compile(r"HTTP Server started \(host=\S+ port=(\d+)")
 _READY = "ArcadeDB Server started"
 
 _SETTINGS: Mapping[str, str] = {
@@ -39,7 +40,8 @@ _SETTINGS: Mapping[str, str] = {
     "opencypher.loadCsv.allowFileUrls": "false",
     "opencypher.loadCsv.allowRemoteUrls": "false",
     "server.httpIncomingHost": "127.0.0.1",
-    "server.httpIncomingPort": "0",
+    # A range, of which it takes the first that is free: the system's choice (0) it does not tell.
+    "server.httpIncomingPort": "20000-29999",
     "bolt.host": "127.0.0.1",
     "bolt.port": "0",
     "bolt.defaultDatabase": DATABASE,
@@ -62,9 +64,9 @@ def is_store(folder: Path) -> bool:
 
 
 class EmbeddedServer:
-    """ArcadeDB on a folder, as a child process that serves Bolt on 127.0.0.1.
+    """ArcadeDB on a folder, as a child process that serves Bolt (and HTTP, for its SQL) on 127.0.0.1.
 
-    The port is the system's choice, the password random and kept in the folder (mode 600). The child ends
+    The Bolt port is the system's choice, the password random and kept in the folder (mode 600). The child ends
     with its owner however the owner ends (see `kgenre.graph.supervisor`). One process at a time holds a
     folder.
 
@@ -92,7 +94,7 @@ class EmbeddedServer:
         finally:
             os.close(lock)
         try:
-            self.port = self._wait_until_ready()
+            self.port, self.http_port = self._wait_until_ready()
         except BaseException:
             self.stop()
             raise
@@ -120,14 +122,14 @@ class EmbeddedServer:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def _wait_until_ready(self) -> int:
+    def _wait_until_ready(self) -> tuple[int, int]:
         deadline = time.monotonic() + _START_TIMEOUT
         while time.monotonic() < deadline:
             running = self.running
             text = self.log.read_text("utf-8", errors="replace") if self.log.exists() else ""
-            port = _PORT.search(text)
-            if port and _READY in text:
-                return int(port.group(1))
+            port, http_port = _PORT.search(text), _HTTP_PORT.search(text)
+            if port and http_port and _READY in text:
+                return int(port.group(1)), int(http_port.group(1))
             if not running:
                 raise StoreUnavailableError(f"the store in {self.folder} did not start: {_reason(text)}")
             time.sleep(0.05)
