@@ -110,6 +110,25 @@ def query(
         typer.echo(frame.to_string(index=False) if len(frame) else "(no rows)")
 
 
+@app.command(epilog="Example: kgenre doctor ml-100k/")
+def doctor(
+    source: Source,
+    format: Annotated[str, Option("--format", help="table or json.")] = "table",
+) -> None:
+    """Examine a graph before it costs a training run: exit status 0 healthy, 1 with errors or warnings."""
+    _one_of("--format", format, ("table", "json"))
+    from kgenre.graph.doctor import examine, is_healthy, report
+    from kgenre.graph.source import read_source
+
+    findings = examine(read_source(source).graph)
+    if format == "json":
+        typer.echo(json.dumps([finding.to_dict() for finding in findings], ensure_ascii=False))
+    else:
+        typer.echo(report(findings))
+    if not is_healthy(findings):
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example: kgenre fit ml-100k/ --model model --set gnn.seeds=3")
 def fit(
     source: Source,
