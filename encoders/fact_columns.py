@@ -79,6 +79,13 @@ class FactColumns:
             np.concatenate([self.degree, np.ones(len(new), dtype=np.float32)]),
         )
 
+    def moved(self, nodes: npt.NDArray[np.int64]) -> "FactColumns":
+        """The same pairs where node i is now ``nodes[i]``; those of a node that is gone (-1) are left out."""
+        place = nodes[self.node]
+        kept = np.flatnonzero(place >= 0)
+        kept = kept[np.lexsort((place[kept], self.relation[kept]))]
+        return FactColumns(self.relations, self.relation[kept], place[kept], self.degree[kept])
+
     def adjacency(self, facts: Facts, n_items: int) -> sparse.csr_matrix:
         """Symmetrically normalised within each relation: CSR of shape (n_items, number of pairs)."""
         blocks: list[Any] = []

@@ -313,6 +313,58 @@ class GraphEncoder:
         scored = np.divide(q, norm, out=np.full_like(q, np.nan), where=norm > 0)
         return scored, np.asarray(q * state["history_scale"] / np.sqrt(state["usual_popularity"]), np.float32)
 
+    def extended(
+        self,
+        items: npt.NDArray[np.int64],
+        nodes: npt.NDArray[np.int64],
+        facts: Facts,
+        item_text: FloatArray | None = None,
+        node_text: FloatArray | None = None,
+    ) -> Self:
+        """The same encoder over a changed catalogue, without training: what it learned stays, new items are encoded.
+
+        Parameters
+        ----------
+        items, nodes
+            Where each item, and each node of the node space, that it knows is now; -1 if it is gone.
+        facts, item_text, node_text
+            As in `fit`, of the present catalogue and node space.
+
+        Raises
+        ------
+        DataError
+            If shapes do not fit.
+        """
+        state = dict(self._fitted)
+        place = nodes[state["nodes"]]
+        kept = np.flatnonzero(place >= 0)
+        kept = kept[np.argsort(place[kept], kind="stable")]
+        state["nodes"], state["node_vectors"] = place[kept], state["node_vectors"][kept]
+        state |= FactColumns.from_arrays(state).moved(nodes).arrays()
+        encoder = type(self)(self.config)
+        encoder._state = state
+        encoder._restore()
+        sizes = {matrix.shape[0] for matrix in facts.values()}
+        n_items = sizes.pop() if sizes else len(item_text) if item_text is not None else int(items.max()) + 1
+        here = np.flatnonzero(items >= 0)
+        new = np.setdiff1d(np.arange(n_items), items[here])
+        tables: dict[str, npt.NDArray[Any]] = {}
+        for name in ("item_vectors", "history_vectors"):
+            tables[name] = np.full((n_items, self.item_vectors.shape[1]), np.nan, dtype=np.float32)
+            tables[name][items[here]] = state[name][here]
+        if len(new):
+            own_facts = {name: sparse.csr_matrix(matrix[new]) for name, matrix in facts.items()}
+            scored, summed = encoder.encode_items(
+                own_facts, None if item_text is None else item_text[new], node_text
+            )
+            tables["item_vectors"][new], tables["history_vectors"][new] = scored, summed
+        if "item_bias" in state:
+            bias = np.zeros(n_items, dtype=np.float32)
+            bias[items[here]] = state["item_bias"][here]
+            tables["item_bias"] = bias
+        encoder._state = state | tables
+        return encoder._restore()
+
     # -- persistence ------------------------------------------------------------------------------
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:

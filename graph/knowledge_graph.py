@@ -394,7 +394,10 @@ class KnowledgeGraph:
         """
         from .builder import GraphBuilder
 
-        return GraphBuilder().add_graph(other).add_graph(self).build()
+        builder = GraphBuilder(self.users.label, self.items.label).add_graph(other).add_graph(self)
+        # Of a node's values the first prevails, of a pair's interactions without a time the last.
+        builder._interactions.reverse()
+        return builder.build()
 
     def to_frames(self) -> "dict[str, pd.DataFrame]":
         """Interactions, facts and a frame per label, as `from_frames` takes them."""

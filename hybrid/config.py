@@ -103,6 +103,10 @@ class HybridConfig(BaseModel):
             raise ConfigError("signals is empty; name at least one of " + ", ".join(SIGNALS))
         if len(set(self.signals)) < len(self.signals):
             raise ConfigError(f"signals names one twice: {', '.join(self.signals)}")
+        if self.fusion.method == "learned" and self.fusion.weights:
+            raise ConfigError(
+                "fusion.weights are given, but the method is 'learned'; set fusion.method to fixed or blend"
+            )
         if self.fusion.method != "learned" and set(self.fusion.weights) != set(self.signals):
             raise ConfigError(
                 f"fusion {self.fusion.method!r} needs a weight for each signal ({', '.join(self.signals)}), "
@@ -172,7 +176,7 @@ class HybridConfig(BaseModel):
 
     def with_settings(self, settings: list[str]) -> "HybridConfig":
         """A copy with ``key=value`` settings applied; a dotted key reaches into a section, the value is YAML."""
-        config = self
+        merged = self.model_dump(exclude_unset=True)
         for setting in settings:
             key, equals, text = setting.partition("=")
             if not equals or not key.strip():
@@ -183,8 +187,9 @@ class HybridConfig(BaseModel):
                 raise ConfigError(f"--set {setting!r}: the value is not YAML") from None
             for part in reversed(key.strip().split(".")):
                 value = {part: value}
-            config = config.updated(value)
-        return config
+            merged = _merge(merged, value)
+        # Together: a method may need weights that another setting gives.
+        return HybridConfig.from_dict(merged)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, complete."""

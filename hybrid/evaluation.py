@@ -81,7 +81,7 @@ def evaluate(
     metrics: Sequence[str],
     candidates: npt.NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
-    """Metrics at each cut, averaged over the users that have a test item.
+    """Metrics at each cut, averaged over the users that have a test item. A cut beyond the catalogue is at its end.
 
     Returns
     -------
@@ -106,8 +106,6 @@ def evaluate(
     listed = {k: np.zeros(state.kg.n_items, dtype=np.int64) for k in ks}
     for ranked in rank_blocks(state, users, max(ks), candidates):
         hits = hits_of(ranked.items, held_out.likes[ranked.users])
-        if hits.shape[1] < max(ks):
-            hits = np.pad(hits, ((0, 0), (0, max(ks) - hits.shape[1])))
         for k in ks:
             for metric in metrics:
                 values = METRICS[metric](hits[:, :k], held_out.n_relevant[ranked.users])

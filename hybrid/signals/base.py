@@ -6,6 +6,7 @@ the next answer without training.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,6 +15,40 @@ from pydantic import BaseModel, ConfigDict
 from scipy import sparse
 
 from kgenre.hybrid.data import FloatArray, SignalData
+
+
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """Where things are after a change of the graph.
+
+    Attributes
+    ----------
+    items, nodes
+        int64 of shape (items before,) and (nodes before,): the index now; -1 where it is gone.
+    n_items
+        Number of items now.
+    """
+
+    items: npt.NDArray[np.int64]
+    nodes: npt.NDArray[np.int64]
+    n_items: int
+
+    @property
+    def same_items(self) -> bool:
+        """Whether every item is where it was and none is new."""
+        return len(self.items) == self.n_items and bool((self.items == np.arange(self.n_items)).all())
+
+    @property
+    def new_items(self) -> npt.NDArray[np.int64]:
+        """Indices of the items that are new."""
+        return np.setdiff1d(np.arange(self.n_items), self.items)
+
+    def rows_of(self, table: npt.NDArray[Any], fill: float = 0.0) -> npt.NDArray[Any]:
+        """A table of one row an item, moved; rows of new items hold `fill`."""
+        moved = np.full((self.n_items, *table.shape[1:]), fill, dtype=table.dtype)
+        here = self.items >= 0
+        moved[self.items[here]] = table[here]
+        return moved
 
 
 class SignalConfig(BaseModel):
@@ -47,6 +82,20 @@ class Signal:
 
     def refit(self, data: SignalData) -> Self:
         """A new signal of the same settings (and what early stopping found), fitted on other data."""
+        return type(self)(self.config).fit(data)
+
+    def extend(self, data: SignalData, moves: Moves) -> "Signal":
+        """The same signal after the graph has changed, without training.
+
+        What was learned is kept; what is only computed from the graph is computed again (by default all of it).
+
+        Parameters
+        ----------
+        data
+            The graph as it is now.
+        moves
+            Where the items and nodes that the signal knows are now.
+        """
         return type(self)(self.config).fit(data)
 
     def rows(self, history: sparse.csr_matrix) -> FloatArray:

@@ -7,7 +7,7 @@ from scipy import linalg
 from kgenre.graph.errors import ConfigError
 from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
-from .base import ItemSimilaritySignal, SignalConfig
+from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, dense
 from .features import facts_cosine, text_cosine
 
 MAX_ITEMS = 20_000
@@ -77,6 +77,28 @@ class ClosedForm(ItemSimilaritySignal):
         self.similarity = weights
         self.blind = np.asarray((data.item_degree == 0) & ~prior.any(axis=0))
         return self
+
+    def extend(self, data: SignalData, moves: Moves) -> Signal:
+        """A new item enters as the closed form has it for one that nobody has liked; the rest of B stays.
+
+        With a Gram row of zeros its row of B is its row of the prior M0, and its column ``P diag(L) M0``.
+        """
+        if moves.same_items:
+            return self
+        moved = type(self)(self.config)
+        here, new = moves.items[moves.items >= 0], moves.new_items
+        weights = np.zeros((moves.n_items, moves.n_items), dtype=np.float32)
+        weights[np.ix_(here, here)] = dense(self.similarity)[np.ix_(moves.items >= 0, moves.items >= 0)]
+        gram, penalty, prior = self.system(data)
+        if len(new):
+            gram[np.diag_indices_from(gram)] += penalty
+            old = np.ix_(here, here)
+            columns = linalg.solve(gram[old], (penalty[:, None] * prior)[np.ix_(here, new)], assume_a="pos")
+            weights[np.ix_(here, new)] = columns
+            weights[new] = prior[new]
+        moved.similarity = weights
+        moved.blind = np.asarray((data.item_degree == 0) & ~prior.any(axis=0))
+        return moved
 
     def system(self, data: SignalData) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Gram matrix, penalty per row and prior mean."""

@@ -9,7 +9,7 @@ from scipy import sparse
 from kgenre.encoders import GraphEncoder, GraphEncoderConfig
 from kgenre.hybrid.data import FloatArray, SignalData
 
-from .base import Signal, SignalConfig
+from .base import Moves, Signal, SignalConfig
 
 
 class GNNConfig(SignalConfig):
@@ -74,13 +74,19 @@ class GNN(Signal):
             )
             for seed, count in enumerate(epochs)
         )
-        known = data.item_degree > 0
-        if data.item_text is not None:
-            known |= ~np.isnan(data.item_text[:, 0])
-        for matrix in data.facts.values():
-            known |= np.diff(matrix.indptr) > 0
-        self.blind = ~known
+        self.blind = _unknown(data)
         return self
+
+    def extend(self, data: SignalData, moves: Moves) -> "Signal":
+        """New items are encoded from text and facts; a change of an old item's facts waits for a refit."""
+        moved = type(self)(self.config)
+        moved.encoders = tuple(
+            encoder.extended(moves.items, moves.nodes, data.facts, data.item_text, data.node_text)
+            for encoder in self.encoders
+        )
+        moved.blind = _unknown(data)
+        moved.blind |= np.isnan(moved.encoders[0].item_vectors).any(axis=1)
+        return moved
 
     def score(self, histories: sparse.csr_matrix) -> FloatArray:  # noqa: D102
         scores: FloatArray = np.mean([encoder.score(histories) for encoder in self.encoders], axis=0)
@@ -113,3 +119,12 @@ class GNN(Signal):
             encoders.append(GraphEncoder.from_arrays(self.config.encoder, own))
         self.encoders = tuple(encoders)
         return self
+
+
+def _unknown(data: SignalData) -> npt.NDArray[np.bool_]:
+    known = data.item_degree > 0
+    if data.item_text is not None:
+        known |= ~np.isnan(data.item_text[:, 0])
+    for matrix in data.facts.values():
+        known |= np.diff(matrix.indptr) > 0
+    return np.asarray(~known)

@@ -9,7 +9,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
-from .base import Signal, SignalConfig
+from .base import Moves, Signal, SignalConfig
 from .features import fact_features, facts_cosine, text_cosine
 
 DENSE_ITEMS = 8_000
@@ -91,6 +91,15 @@ class ScaledSVD(Signal):
         self.outward = vectors / scale[:, None]
         self.blind = ~known
         return self
+
+    def extend(self, data: SignalData, moves: Moves) -> "Signal":
+        """A new item has no singular vector: the signal cannot say anything of it until a refit."""
+        if moves.same_items:
+            return self
+        moved = type(self)(self.config)
+        moved.inward, moved.outward = moves.rows_of(self.inward), moves.rows_of(self.outward)
+        moved.blind = np.asarray(moves.rows_of(self.blind, fill=1.0))
+        return moved
 
     def score(self, histories: sparse.csr_matrix) -> FloatArray:  # noqa: D102
         scores: FloatArray = np.asarray((histories @ self.inward) @ self.outward.T, dtype=np.float32)
