@@ -96,6 +96,7 @@ def test_the_default_has_everything():
             {"signals": ["text"], "fusion": {"method": "fixed"}},
             r"needs a weight for each signal \(text\), got none",
         ),
+        ({"fusion": {"weights": {"text": 1}}}, r"fusion\.weights are given, but the method is 'learned'"),
         (
             {"signals": ["text"], "fusion": {"method": "fixed", "weights": {"text": 0}}},
             r"all weights of fusion 'fixed' are 0; raise one",
@@ -137,6 +138,17 @@ def test_settings_reach_into_sections():
     assert config.signals == ("text", "popularity")
     assert config.tune is False
     assert config.gnn.seeds == HybridConfig().gnn.seeds
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_settings_that_need_each_other_may_come_in_any_order(order: int):
+    settings = [
+        "fusion.method=fixed",
+        "fusion.weights={text: 1, popularity: 2}",
+        "signals=[text, popularity]",
+    ]
+    config = HybridConfig().with_settings(settings[::order])
+    assert config.fusion.weights == {"text": 1, "popularity": 2}
 
 
 def test_a_setting_leaves_the_rest_of_its_section_to_be_tuned():

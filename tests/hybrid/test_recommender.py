@@ -534,6 +534,13 @@ def test_evaluation_on_a_hand_worked_case(genre: HybridRecommender):
     )
 
 
+def test_a_cut_beyond_the_catalogue_is_at_its_end(genre: HybridRecommender):
+    test = pd.DataFrame({"user_id": ["lurker", "u00"], "item_id": ["blank", "s1"]})
+    found = genre.evaluate(test, [26, 10**15])
+    assert found.loc[26].tolist() == found.loc[10**15].tolist()
+    assert found.loc[26, "recall"] == 1
+
+
 def test_novelty_is_the_mean_surprise_of_what_is_listed(genre: HybridRecommender):
     test = pd.DataFrame({"user_id": ["lurker"], "item_id": ["hit"]})
     found = genre.evaluate(test, [1])
