@@ -195,7 +195,9 @@ def _reasons(
         if by_taste[position]:
             contribution = float(by_taste[position])
             paths = shared_facts(kg, int(liked), item, most=1)
-            if paths:
+            if liked == item:
+                reasons.append(Reason("history", liked_id, contribution, f"{did} it already"))
+            elif paths:
                 reasons.append(Reason("path", paths[0], contribution, f"{did} {name}; {paths[0].text}"))
             else:
                 words = f"{did} {name}; those who like it tend to like this too"

@@ -306,6 +306,13 @@ def test_a_fact_between_two_items_is_a_reason(genre: HybridRecommender):
     assert path.text == "you liked The S0 Film; The S1 Film is the sequel of The S0 Film"
 
 
+def test_an_item_is_not_connected_to_itself(genre: HybridRecommender):
+    reasons = genre.explain(None, "query", history=["query", "cousin"]).reasons
+    own = [reason for reason in reasons if reason.evidence == "query" and reason.kind == "history"]
+    assert [reason.text for reason in own] == ["you liked it already"]
+    assert [r.evidence.start for r in reasons if r.kind == "path"] == ["cousin"]
+
+
 def test_a_dislike_is_called_one(genre: HybridRecommender):
     texts = [reason.text for reason in genre.explain("critic", "s7").reasons]
     assert any(text.startswith("you disliked The S8 Film") for text in texts)
