@@ -1,6 +1,7 @@
-"""The one place where progress bars are made and switched off (environment: ``KGENRE_PROGRESS=0``)."""
+"""The one place where progress is shown and switched off (environment: ``KGENRE_PROGRESS=0``)."""
 
 import os
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,5 +30,14 @@ def bar(
     -------
     tqdm.auto.tqdm
     """
-    disable = os.environ.get("KGENRE_PROGRESS", "1").strip().lower() in ("0", "false", "off", "no")
-    return tqdm(iterable, total=total, desc=desc, unit=unit or "it", disable=disable, leave=False)
+    return tqdm(iterable, total=total, desc=desc, unit=unit or "it", disable=_off(), leave=False)
+
+
+def say(text: str) -> None:
+    """Show a text where progress is shown: on standard error, beside the bars."""
+    if not _off():
+        tqdm.write(text, file=sys.stderr)
+
+
+def _off() -> bool:
+    return os.environ.get("KGENRE_PROGRESS", "1").strip().lower() in ("0", "false", "off", "no")

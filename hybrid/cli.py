@@ -154,7 +154,7 @@ def fit(
         settings = settings.updated({"seed": seed})
     check_target(model)
     data = read_source(source)
-    recommender = HybridRecommender(settings).fit(data.graph, data.validation)
+    recommender = HybridRecommender(settings).fit(data.graph, data.validation, show=False)
     recommender.save(model)
     typer.echo(recommender.state.report.text())
     typer.echo(f"{recommender!r} is in {model}")

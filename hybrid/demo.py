@@ -39,7 +39,7 @@ def run(show: Callable[[str], None], model: str | None = None) -> None:
         clock.lap("Cypher")
         snapshot = store.snapshot()
         clock.lap("snapshot")
-    recommender = HybridRecommender().fit(snapshot)
+    recommender = HybridRecommender().fit(snapshot, show=False)
     clock.lap("fit")
     show("\nHonesty table: everything alone, on held-out likes of the training data")
     show(recommender.state.report.text())

@@ -13,6 +13,7 @@ from kgenre.graph import GraphSchema, GraphStore, KnowledgeGraph
 from kgenre.graph.columns import ITEM_ID, NAME, RANK, SCORE, USER_ID
 from kgenre.graph.edit import without_nodes
 from kgenre.graph.errors import ConfigError, NotFittedError
+from kgenre.graph.progress import say
 
 from . import live, persistence
 from .config import HybridConfig
@@ -59,6 +60,7 @@ class HybridRecommender:
         validation: pd.DataFrame | None = None,
         *,
         schema: GraphSchema | None = None,
+        show: bool = True,
     ) -> Self:
         """Fit on a snapshot, or on a store's snapshot.
 
@@ -72,6 +74,8 @@ class HybridRecommender:
             fitted again on all of them.
         schema
             How to read a store that kgenre has not written.
+        show
+            Whether to show the honesty table when done (on standard error, as progress bars are).
 
         Raises
         ------
@@ -83,6 +87,8 @@ class HybridRecommender:
         self._store = graph if isinstance(graph, GraphStore) and schema is None else None
         held_out = None if validation is None else held_out_likes(kg, validation, "validation").likes
         self._state = fit(kg, self.config, held_out, self.text_encoder)
+        if show:
+            say(self._state.report.text())
         return self
 
     @property
