@@ -4,6 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from kgenre.graph import KnowledgeGraph
+from kgenre.hybrid.demo import split_for_test, to_pairs
 from kgenre.hybrid.split import hold_out
 
 
@@ -60,3 +62,15 @@ def test_the_seed_alone_decides_what_is_drawn(timed: bool):
     one, same, other = (hold_out(matrix, 0.2, ages, rng=seed)[1] for seed in (1, 1, 2))
     assert (one != same).nnz == 0
     assert (one != other).nnz > 0
+
+
+def test_the_demo_holds_out_likes_of_a_graph_and_nothing_else(world: KnowledgeGraph):
+    training, test = split_for_test(world)
+    assert (training.likes + test != world.likes).nnz == 0
+    assert (training.dislikes != world.dislikes).nnz == 0
+    assert training.n_interactions == world.n_interactions - test.nnz
+    assert training.interactions.timestamp is not None
+    assert len(training.interactions.timestamp) == training.n_interactions
+    pairs = to_pairs(world, test)
+    assert len(pairs) == test.nnz
+    assert pairs["user_id"].nunique() == int((np.diff(test.indptr) > 0).sum())
