@@ -45,6 +45,7 @@ class GraphBuilder:
         self.user_label = user_label
         self.item_label = item_label
         self._nodes: dict[str, list[pl.DataFrame]] = {user_label: [], item_label: []}
+        self._notes: dict[tuple[str, str], dict[str, str]] = {}
         self._interactions: list[pl.DataFrame] = []
         self._facts: list[pl.DataFrame] = []
 
@@ -55,8 +56,13 @@ class GraphBuilder:
         names: Any = None,
         texts: Any = None,
         properties: Mapping[str, Any] | pl.DataFrame | None = None,
+        notes: Mapping[str, Mapping[str, str]] | None = None,
     ) -> "GraphBuilder":
-        """Add nodes of one label; `names`, `texts` and each property are columns as long as `ids`."""
+        """Add nodes of one label; `names`, `texts` and each property are columns as long as `ids`.
+
+        `notes` are remarks on properties, such as a datatype, and become the metadata of their Arrow fields;
+        where not all that is added to a property has the same it gets none.
+        """
         frame = pl.DataFrame({ID: pl.Series(ID, ids, dtype=pl.String)})
         _check_ids(frame[ID], label)
         columns: list[pl.Series] = []
@@ -71,6 +77,10 @@ class GraphBuilder:
                 if not key or "\0" in key:
                     raise DataError(f"a property of {label} cannot be called {key!r}; rename it")
                 columns.append(pl.Series(key, properties[key]))
+                if columns[-1].null_count() < len(columns[-1]):
+                    note = dict((notes or {}).get(key, {}))
+                    known = self._notes.setdefault((label, key), note)
+                    self._notes[label, key] = note if known == note else {}
         for column in columns:
             if len(column) != len(frame):
                 raise DataError(
@@ -137,7 +147,11 @@ class GraphBuilder:
             ids = pl.Series(ID, table.vocabulary.ids.tolist(), dtype=pl.String)
             properties = pl.DataFrame(table.properties) if table.properties.num_columns else None
             names_of, texts_of = pl.Series(NAME, table.names), pl.Series(TEXT, table.texts)
-            self.add_nodes(names.get(table.label, table.label), ids, names_of, texts_of, properties)
+            notes = {
+                field.name: {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+                for field in table.properties.schema
+            }
+            self.add_nodes(names.get(table.label, table.label), ids, names_of, texts_of, properties, notes)
         inter = kg.interactions
         if len(inter):
             users = pl.Series(kg.users.vocabulary.ids[inter.user].tolist(), dtype=pl.String)
@@ -167,7 +181,7 @@ class GraphBuilder:
         frames = self._node_frames(interactions, facts)
         others = sorted(label for label in frames if label not in (self.user_label, self.item_label))
         labels = [self.user_label, self.item_label, *others]
-        tables = tuple(_node_table(label, frames[label]) for label in labels)
+        tables = tuple(self._node_table(label, frames[label]) for label in labels)
         offsets = np.concatenate(([0], np.cumsum([len(table) for table in tables])))
         index = {
             label: pl.DataFrame(
@@ -214,6 +228,22 @@ class GraphBuilder:
                 )
                 for group in groups
             ),
+        )
+
+    def _node_table(self, label: str, frame: pl.DataFrame) -> NodeTable:
+        blank = (pl.col(NAME, TEXT) == "").fill_null(True)
+        frame = frame.with_columns(pl.when(~blank).then(pl.col(NAME, TEXT)))
+        columns = [_arrow(frame[key]) for key in frame.columns if key not in (ID, NAME, TEXT)]
+        fields = [
+            pa.field(key, column.type, metadata=self._notes.get((label, key)) or None)
+            for key, column in zip(frame.columns[3:], columns, strict=True)
+        ]
+        return NodeTable(
+            label=label,
+            vocabulary=Vocabulary(frame[ID].to_list(), kind=label.lower()),
+            names=_arrow(frame[NAME]),
+            texts=_arrow(frame[TEXT]),
+            properties=pa.table(columns, schema=pa.schema(fields)),
         )
 
     def _node_frames(self, interactions: pl.DataFrame, facts: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -291,20 +321,6 @@ def _merge_nodes(label: str, frames: list[pl.DataFrame]) -> pl.DataFrame:
     kept = [key for key in properties if frame[key].null_count() < len(frame)]
     # By series: to polars a column called * or ^...$ is a pattern.
     return pl.DataFrame([frame[column] for column in (ID, NAME, TEXT, *kept)]).sort(ID)
-
-
-def _node_table(label: str, frame: pl.DataFrame) -> NodeTable:
-    blank = (pl.col(NAME, TEXT) == "").fill_null(True)
-    frame = frame.with_columns(pl.when(~blank).then(pl.col(NAME, TEXT)))
-    columns = {key: _arrow(frame[key]) for key in frame.columns if key not in (ID, NAME, TEXT)}
-    properties = pa.table(columns)
-    return NodeTable(
-        label=label,
-        vocabulary=Vocabulary(frame[ID].to_list(), kind=label.lower()),
-        names=_arrow(frame[NAME]),
-        texts=_arrow(frame[TEXT]),
-        properties=properties,
-    )
 
 
 def _arrow(series: pl.Series) -> pa.Array:

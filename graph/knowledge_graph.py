@@ -406,10 +406,22 @@ class KnowledgeGraph:
         return to_frames(self)
 
     def to_rdf(self) -> "rdflib.Graph":
-        """The graph as RDF; see `kgenre.graph.rdf.to_rdf`."""
-        from .rdf import to_rdf
+        """The graph as an rdflib graph; see `kgenre.graph.rdf_writer.to_rdf`."""
+        from .rdf_writer import to_rdf
 
         return to_rdf(self)
+
+    def write_rdf(self, path: str | Path) -> None:
+        """Write RDF in the format that the suffix names; see `kgenre.graph.rdf_writer.write_rdf`."""
+        from .rdf_writer import write_rdf
+
+        write_rdf(self, path)
+
+    def sparql(self, query: str) -> "pd.DataFrame":
+        """Ask the graph in SPARQL; see `kgenre.graph.sparql.sparql`."""
+        from .sparql import sparql
+
+        return sparql(self, query)
 
     def to_atomic(self, folder: str | Path) -> None:
         """Write RecBole atomic files; see `kgenre.graph.atomic_writer.write_atomic`."""

@@ -1,7 +1,6 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import polars as pl
 
@@ -9,8 +8,10 @@ from .builder import GraphBuilder
 from .columns import ENTITY, ID, ITEM, NAME, TEXT, USER
 from .errors import DataError, did_you_mean
 from .knowledge_graph import KnowledgeGraph
+from .rdf_columns import apart, languages, preferred, property_columns
 from .rdf_statements import NIL, Literal, Statements, Term
 from .rdf_terms import (
+    GRAPHS,
     HAS_ID,
     INTERACTED_WITH,
     ITEM_CLASS,
@@ -22,7 +23,7 @@ from .rdf_terms import (
     RELATION_NS,
     TEXT_PREDICATES,
     USER_CLASS,
-    XSD,
+    Note,
     local_name,
     short_names,
 )
@@ -33,12 +34,6 @@ URI = "uri"
 """Property of a node: its IRI, where its id is another."""
 
 _UNTELLING = frozenset([OWL + "Thing", OWL + "NamedIndividual", RDFS + "Resource"])
-_INTEGERS = frozenset(
-    XSD + sign + kind
-    for sign in ("", "unsigned", "positive", "nonNegative", "nonPositive", "negative")
-    for kind in ("integer", "int", "long", "short", "byte", "Integer", "Int", "Long", "Short", "Byte")
-)
-_FLOATS = frozenset([XSD + "double", XSD + "float", XSD + "decimal"])
 
 
 class Reader:
@@ -152,43 +147,76 @@ class Reader:
         nodes: dict[str, list[str]] = defaultdict(list)
         for node, label in self.labels.items():
             nodes[label].append(node)
-        names, texts = self._first_of(NAME_PREDICATES), self._first_of(TEXT_PREDICATES)
+        words = {
+            NAME: self._first_of(NAME_PREDICATES),
+            TEXT: self._first_of(TEXT_PREDICATES),
+        }
         properties, lists = self._values()
         for label, members in nodes.items():
-            columns = {}
+            columns: dict[str, tuple[pl.Series, Note]] = {}
             for key, values in properties.items():
                 if any(node in values for node in members):
                     rows = [values.get(node) for node in members]
-                    listed = any((key, node) in lists for node in members) or any(
-                        row is not None and len(row) > 1 for row in rows
-                    )
-                    columns[key] = _column(rows, listed)
+                    ordered = [(key, node) in lists for node in members]
+                    for name, column, note in property_columns(key, rows, ordered):
+                        # Main properties prevail over what is called as one of another's.
+                        if note.main is None or name not in properties:
+                            columns[name] = column, note
+            for key, found in words.items():
+                rows = [found.get(node) for node in members]
+                for name, column, note in apart(key, rows, languages(rows)):
+                    if name not in properties:
+                        columns[name] = column, note
             uris = [
                 None if node.startswith(NODE_NS) or self.ids[node] == [node] else node for node in members
             ]
             if any(uris):
-                columns[URI] = pl.Series(uris, dtype=pl.String)
+                columns[URI] = pl.Series(uris, dtype=pl.String), Note()
+            if self.statements.graphs:
+                self._add_graphs(members, columns)
+            best = {
+                key: [preferred(found[node])[0].value if node in found else None for node in members]
+                for key, found in words.items()
+            }
             frame = pl.DataFrame(
                 {
-                    NAME: pl.Series([names.get(node) for node in members], dtype=pl.String),
-                    TEXT: pl.Series([texts.get(node) for node in members], dtype=pl.String),
-                    **{f"p:{key}": column for key, column in columns.items()},
+                    NAME: pl.Series(best[NAME], dtype=pl.String),
+                    TEXT: pl.Series(best[TEXT], dtype=pl.String),
+                    **{f"p:{key}": column for key, (column, _) in columns.items()},
                 }
             )
             ids = [key for node in members for key in self.ids[node]]
             frame = frame[[row for row, node in enumerate(members) for _ in self.ids[node]]]
             self.builder.add_nodes(
-                label, ids, frame[NAME], frame[TEXT], {key: frame[f"p:{key}"] for key in columns}
+                label,
+                ids,
+                frame[NAME],
+                frame[TEXT],
+                {key: frame[f"p:{key}"] for key in columns},
+                notes={key: note.metadata() for key, (_, note) in columns.items()},
             )
 
-    def _first_of(self, predicates: Sequence[str]) -> dict[str, str]:
-        found: dict[str, str] = {}
+    def _add_graphs(self, members: Sequence[str], columns: dict[str, tuple[pl.Series, Note]]) -> None:
+        """The named graphs of nodes, beside those that a property of ours names."""
+        given = columns[GRAPHS][0] if GRAPHS in columns else None
+        if given is not None and given.dtype != pl.List(pl.String):
+            return
+        stated = given.to_list() if given is not None else [None] * len(members)
+        rows = []
+        for node, names in zip(members, stated, strict=True):
+            found = self.statements.graphs.get(node, set())
+            rows.append(names if found <= set(names or ()) else sorted(found | set(names or ())))
+        if any(row is not None for row in rows):
+            columns[GRAPHS] = pl.Series(rows, dtype=pl.List(pl.String)), Note()
+
+    def _first_of(self, predicates: Sequence[str]) -> dict[str, list[Literal]]:
+        """The values of the first of some predicates that a node has."""
+        found: dict[str, list[Literal]] = {}
         for predicate in predicates:
             values: dict[str, list[Literal]] = defaultdict(list)
             for node, value in self.statements.literals.get(predicate, []):
                 values[node].append(value)
-            for node, candidates in values.items():
-                found.setdefault(node, _preferred(candidates)[0].value)
+            found = values | found
         return found
 
     def _values(self) -> tuple[dict[str, dict[str, list[Literal]]], set[tuple[str, str]]]:
@@ -203,7 +231,7 @@ class Reader:
             values: dict[str, list[Literal]] = defaultdict(list)
             for node, value in pairs:
                 values[node].append(value)
-            given[predicate] = {node: _preferred(candidates) for node, candidates in values.items()}
+            given[predicate] = dict(values)
         ordered = set()
         for predicate, links in statements.links.items():
             for node, head in links:
@@ -212,7 +240,7 @@ class Reader:
                     if members or head == NIL:
                         given.setdefault(predicate, {})[node] = members
                         ordered.add((predicate, node))
-        names = short_names(given, statements.prefixes, reserved=(ID, NAME, TEXT, URI))
+        names = short_names(given, statements.prefixes, reserved=(ID, NAME, TEXT, URI, GRAPHS))
         return {names[p]: values for p, values in given.items()}, {(names[p], node) for p, node in ordered}
 
     # -- interactions and facts -------------------------------------------------------------------
@@ -293,43 +321,3 @@ def _find(name: str, known: Iterable[str], what: str) -> str:
         f"no {what} {name!r}; there are {', '.join(names[:10]) or 'none'}"
         f"{did_you_mean(local_name(name), names)}"
     )
-
-
-def _preferred(values: list[Literal]) -> list[Literal]:
-    """The values without a language or in English, else all; sorted, since RDF knows no order."""
-    chosen = [v for v in values if v.language is None or v.language.split("-")[0] == "en"] or values
-    return sorted(set(chosen), key=lambda value: (value.language is not None, value.value, value.datatype))
-
-
-def _column(rows: list[list[Literal] | None], listed: bool) -> pl.Series:
-    kinds = {_kind(value) for row in rows if row is not None for value in row}
-    if kinds == {int, float}:
-        kinds = {float}
-    kind = kinds.pop() if len(kinds) == 1 else str
-    dtype = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean, str: pl.String}[kind]
-    values = [None if row is None else [_convert(value, kind) for value in row] for row in rows]
-    if listed:
-        return pl.Series(values, dtype=pl.List(dtype))
-    return pl.Series([value[0] if value else None for value in values], dtype=dtype)
-
-
-def _kind(literal: Literal) -> type:
-    value, datatype = literal.value.strip(), literal.datatype
-    try:
-        if datatype in _INTEGERS:
-            return int if abs(int(value)) < 2**63 else str
-        if datatype in _FLOATS:
-            float(value)
-            return float
-    except ValueError:
-        return str
-    return bool if datatype == XSD + "boolean" and value in ("true", "false", "1", "0") else str
-
-
-def _convert(literal: Literal, kind: type) -> Any:
-    if kind is bool:
-        return literal.value.strip() in ("true", "1")
-    if kind is float:
-        number = float(literal.value)
-        return None if number != number else number
-    return kind(literal.value)

@@ -1,5 +1,6 @@
 """RDF, sorted by what kgenre makes of it: types, literals, links between resources, lists and annotations."""
 
+import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -32,7 +33,7 @@ class Literal(NamedTuple):
 
 
 Term = str | Literal
-"""A resource as its IRI (a blank node as ``_:b0``), or a literal."""
+"""A resource as its IRI (a blank node as ``_:...``), or a literal."""
 
 
 @dataclass
@@ -51,6 +52,8 @@ class Statements:
         Weight and timestamp of reified statements.
     prefixes
         Namespaces by the prefix that the source declares for them.
+    graphs
+        The named graphs that say something about a resource.
     """
 
     types: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -60,6 +63,7 @@ class Statements:
     sub_properties: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     annotations: dict[tuple[str, str, str], dict[str, float]] = field(default_factory=dict)
     prefixes: dict[str, str] = field(default_factory=dict)
+    graphs: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _first: dict[str, Term] = field(default_factory=dict)
     _rest: dict[str, str] = field(default_factory=dict)
 
@@ -74,10 +78,10 @@ class Statements:
         """
         found = cls()
         if isinstance(source, rdflib.Graph):
-            found._collect(_from_rdflib(source))
+            found._collect(_from_rdflib(source, found.graphs))
             found.prefixes = {prefix: str(namespace) for prefix, namespace in source.namespaces()}
         else:
-            found._collect(_from_file(Path(source), found.prefixes))
+            found._collect(_from_file(Path(source), found.prefixes, found.graphs))
         found._drop_schema()
         return found
 
@@ -160,19 +164,27 @@ class Statements:
             self.links[predicate] = [pair for pair in links if pair[0] not in schema]
 
 
-def _from_rdflib(graph: rdflib.Graph) -> Iterator[tuple[str, str, Term]]:
+def _from_rdflib(graph: rdflib.Graph, graphs: dict[str, set[str]]) -> Iterator[tuple[str, str, Term]]:
     def term(node: rdflib.term.Node) -> Term:
         if isinstance(node, rdflib.Literal):
             datatype = str(node.datatype) if node.datatype is not None else XSD + "string"
             return Literal(str(node), datatype, node.language)
         return f"_:{node}" if isinstance(node, rdflib.BNode) else str(node)
 
-    triples = ((s, p, o) for s, p, o, _ in graph.quads()) if isinstance(graph, rdflib.Dataset) else graph
-    for subject, predicate, value in triples:
+    if not isinstance(graph, rdflib.Dataset):
+        for subject, predicate, value in graph:
+            yield str(term(subject)), str(predicate), term(value)
+        return
+    for subject, predicate, value, name in graph.quads():
+        # The default graph has no name, or rdflib's own.
+        if name is not None and name != rdflib.graph.DATASET_DEFAULT_GRAPH_ID:
+            graphs[str(term(subject))].add(str(term(name)))
         yield str(term(subject)), str(predicate), term(value)
 
 
-def _from_file(path: Path, prefixes: dict[str, str]) -> Iterator[tuple[str, str, Term]]:
+def _from_file(
+    path: Path, prefixes: dict[str, str], graphs: dict[str, set[str]]
+) -> Iterator[tuple[str, str, Term]]:
     suffix = path.suffix.lstrip(".").lower()
     rdf_format = pyoxigraph.RdfFormat.from_extension("rdf" if suffix == "owl" else suffix)
     if rdf_format is None:
@@ -182,12 +194,15 @@ def _from_file(path: Path, prefixes: dict[str, str]) -> Iterator[tuple[str, str,
     # Numbered as they come: the parser gives anonymous ones another random name each time.
     blank: dict[str, str] = {}
     skipped = 0
+    digest = ""
 
     def term(node: object) -> Term | None:
+        nonlocal digest
         if isinstance(node, pyoxigraph.NamedNode):
             return node.value
         if isinstance(node, pyoxigraph.BlankNode):
-            return blank.setdefault(node.value, f"_:b{len(blank)}")
+            digest = digest or _digest(path)
+            return blank.setdefault(node.value, f"_:{digest}-{len(blank)}")
         if isinstance(node, pyoxigraph.Literal):
             return Literal(node.value, node.datatype.value, node.language)
         return None
@@ -197,6 +212,8 @@ def _from_file(path: Path, prefixes: dict[str, str]) -> Iterator[tuple[str, str,
         for quad in parser:
             subject, value = term(quad.subject), term(quad.object)
             if isinstance(subject, str) and value is not None:
+                if not isinstance(quad.graph_name, pyoxigraph.DefaultGraph):
+                    graphs[subject].add(str(term(quad.graph_name)))
                 yield subject, quad.predicate.value, value
             else:
                 skipped += 1
@@ -211,3 +228,8 @@ def _from_file(path: Path, prefixes: dict[str, str]) -> Iterator[tuple[str, str,
         raise DataError(f"{path}{line}: not valid {rdf_format.name}: {reason}") from None
     if skipped:
         log.warning("%s: ignored %d statements about statements (RDF-star)", path, skipped)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]

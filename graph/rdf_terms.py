@@ -20,7 +20,10 @@ relation:DIRECTED_BY``.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from urllib.parse import quote, unquote
+
+import pyarrow as pa
 
 NS = "urn:kgenre:ns:"
 ITEM_CLASS = NS + "Item"
@@ -55,6 +58,47 @@ TEXT_PREDICATES = (
     "http://purl.org/dc/terms/description",
 )
 """Predicates that give a node its text; the first that it has counts."""
+
+
+GRAPHS = "graphs"
+"""Property of a node: the named graphs that say something about it."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What RDF knows of a property's values beside the values; the metadata of its Arrow field.
+
+    Attributes
+    ----------
+    language
+        The language that all of them are in.
+    datatype
+        The datatype that all of them have, where another than that of the values' type.
+    main
+        The property that these values belong to as well, where it has others besides.
+    """
+
+    language: str | None = None
+    datatype: str | None = None
+    main: str | None = None
+
+    @classmethod
+    def of(cls, field: pa.Field) -> "Note":
+        """The note on an Arrow field."""
+        metadata = field.metadata or {}
+        return cls(
+            **{key: metadata[key.encode()].decode() for key in asdict(cls()) if key.encode() in metadata}
+        )
+
+    def metadata(self) -> dict[str, str]:
+        """The note as metadata of an Arrow field."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    def key(self) -> str:
+        """How a property of its own is marked: ``@de`` or ``^^xsd:date``."""
+        if self.language is not None:
+            return f"@{self.language}"
+        return f"^^{self.datatype}".replace(f"^^{XSD}", "^^xsd:") if self.datatype is not None else ""
 
 
 def urn(namespace: str, *parts: str) -> str:

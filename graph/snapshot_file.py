@@ -23,8 +23,10 @@ def write_snapshot(kg: KnowledgeGraph, folder: Path) -> None:
     for index, table in enumerate(kg.tables):
         ids = pa.array(table.vocabulary.ids.tolist(), type=pa.string())
         columns = [ids, table.names, table.texts, *table.properties.columns]
-        names = [ID, NAME, TEXT, *(f"property:{name}" for name in table.properties.column_names)]
-        pq.write_table(pa.table(columns, names=names), folder / f"nodes-{index}.parquet")
+        fields = [pa.field(name, pa.string()) for name in (ID, NAME, TEXT)]
+        # With their metadata: what a source noted on a property.
+        fields += [field.with_name(f"property:{field.name}") for field in table.properties.schema]
+        pq.write_table(pa.table(columns, schema=pa.schema(fields)), folder / f"nodes-{index}.parquet")
     arrays: dict[str, Any] = {}
     for column in _INTERACTION:
         _keep(arrays, f"interactions.{column}", getattr(kg.interactions, column))
@@ -46,8 +48,10 @@ def read_snapshot(folder: Path) -> KnowledgeGraph:
     for index, label in enumerate(index_json["labels"]):
         table = pq.read_table(folder / f"nodes-{index}.parquet")
         # From the columns: a table without any would otherwise keep its number of rows.
+        kept = [field for field in table.schema if field.name.startswith("property:")]
         properties = pa.table(
-            {name.removeprefix("property:"): table[name] for name in table.column_names if ":" in name}
+            [table[field.name] for field in kept],
+            schema=pa.schema([field.with_name(field.name.removeprefix("property:")) for field in kept]),
         )
         tables.append(
             NodeTable(
