@@ -221,6 +221,21 @@ def similar(
     typer.echo(frame.to_csv(sep="\t", index=False), nl=False)
 
 
+@app.command(epilog="Example: kgenre report model 196 -o report.html")
+def report(
+    model: Model,
+    output: Annotated[str, Option("-o", "--output", help="The .html file to write.")],
+    users: Annotated[list[str] | None, Argument(help="User ids.", metavar="[USER]...")] = None,
+) -> None:
+    """One HTML page: the model's honesty table, and named users' lists with reasons."""
+    if Path(output).suffix != ".html":
+        raise ConfigError(f"--output {output} does not end in .html")
+    from .output import write_text
+    from .recommender import load
+
+    write_text(load(model).report(users or []), output)
+
+
 @app.command(epilog="Example: kgenre evaluate model --test ml-100k/ml-100k.test.inter -k 20")
 def evaluate(
     model: Model,

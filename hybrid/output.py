@@ -1,8 +1,9 @@
-"""Ranked lists into files, a block of users at a time; the file appears whole or not at all."""
+"""Ranked lists (a block of users at a time) and pages into files, which appear whole or not at all."""
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -24,15 +25,28 @@ def write_lists(blocks: Iterable[pd.DataFrame], output: str | None) -> None:
         for index, block in enumerate(blocks):
             sys.stdout.write(block.to_csv(sep="\t", index=False, header=index == 0))
         return
-    target = Path(output)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        if target.suffix == ".parquet":
+    with _replacing(output) as temporary:
+        if temporary.suffix == ".parquet":
             _parquet(blocks, temporary)
         else:
             with temporary.open("w", encoding="utf-8", newline="") as file:
                 for index, block in enumerate(blocks):
                     block.to_csv(file, sep="\t", index=False, header=index == 0)
+
+
+def write_text(text: str, output: str) -> None:
+    """Write a text as one UTF-8 file; raises `ConfigError` if it cannot be written."""
+    with _replacing(output) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def _replacing(output: str) -> Iterator[Path]:
+    """A file beside `output` to write, which takes its place in the end; of a failure nothing is left."""
+    target = Path(output)
+    temporary = target.with_name(f".{os.getpid()}.{target.name}")
+    try:
+        yield temporary
         os.replace(temporary, target)
     except OSError as error:
         raise ConfigError(f"cannot write {output}: {error.strerror or error}; choose another file") from None

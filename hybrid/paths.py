@@ -72,7 +72,8 @@ def shared_facts(kg: KnowledgeGraph, start: int, end: int, most: int = 2) -> lis
         for node in np.intersect1d(here, there, assume_unique=True):
             table, row = kg.locate(int(node))
             name = table.names[row].as_py()
-            if not name:
+            # Who else has to do with two items is nobody's business.
+            if not name or table is kg.users:
                 continue
             degree = _degree(kg, relation, int(node))
             path = FactPath(ids[start], relation, table.vocabulary[row], ids[end], _words(base, name))

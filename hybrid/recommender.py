@@ -22,6 +22,7 @@ from .explanation import Explanation, explain
 from .fitting import fit
 from .metrics import top_k
 from .ranking import rank, rank_blocks
+from .report import report
 from .state import ModelState, single_history
 
 log = logging.getLogger(__name__)
@@ -309,6 +310,11 @@ class HybridRecommender:
         if isinstance(metrics, str):
             metrics = [metrics]
         return evaluate(self.state, test, cuts, metrics, self._candidates(candidates))
+
+    def report(self, users: Sequence[str] = ()) -> str:
+        """One HTML page of the model and of some users' lists with reasons; see `kgenre.hybrid.report.report`."""
+        _check_ids("users", users, some=False)
+        return report(self.state, users)
 
     # -- changes: the next answer knows them, nothing is trained ----------------------------------
 

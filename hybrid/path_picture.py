@@ -1,0 +1,87 @@
+"""Fact paths as a small inline SVG: what was liked, what connects, what is recommended."""
+
+from collections.abc import Sequence
+from html import escape
+
+from kgenre.graph import KnowledgeGraph
+
+from .paths import FactPath, relation_words
+
+_WIDTH, _BOX, _HEIGHT, _STEP = 700, 186, 30, 52
+_LEFT, _MIDDLE, _RIGHT = _BOX / 2 + 1, _WIDTH / 2, _WIDTH - _BOX / 2 - 1
+_FITS = 25
+"""Letters of 13 px in a box; a longer name is cut, and whole in its tooltip."""
+
+
+def path_picture(kg: KnowledgeGraph, paths: Sequence[FactPath]) -> str:
+    """An SVG element of paths that all end in one item; nodes that several share are drawn once."""
+    starts = list(dict.fromkeys(path.start for path in paths))
+    entities = list(dict.fromkeys((path.relation, path.entity) for path in paths if path.entity is not None))
+    rows = max(len(starts), len(entities))
+    height = rows * _STEP - (_STEP - _HEIGHT) + 18
+    left = dict(zip(starts, _spread(len(starts), height), strict=True))
+    middle = dict(zip(entities, _spread(len(entities), height), strict=True))
+    end = paths[0].end
+    lines: list[str] = []
+    labels: list[str] = []
+    for path in paths:
+        words = relation_words(path.relation.removesuffix("^-1"))
+        if path.entity is None:
+            lines.append(_line(_LEFT, left[path.start], _RIGHT, height / 2))
+            labels.append(_label(_MIDDLE, (left[path.start] + height / 2) / 2, words))
+            continue
+        y = middle[path.relation, path.entity]
+        lines.append(_line(_LEFT, left[path.start], _MIDDLE, y))
+        labels.append(_label((_LEFT + _MIDDLE) / 2, (left[path.start] + y) / 2, words))
+    for (relation, _), y in middle.items():
+        lines.append(_line(_MIDDLE, y, _RIGHT, height / 2))
+        words = relation_words(relation.removesuffix("^-1"))
+        labels.append(_label((_MIDDLE + _RIGHT) / 2, (y + height / 2) / 2, words))
+    items = kg.items
+    boxes = [_box(_LEFT, y, items.name(items.vocabulary.get(start)), "liked") for start, y in left.items()]
+    for path in paths:
+        if path.entity is not None:
+            boxes.append(_box(_MIDDLE, middle[path.relation, path.entity], _entity_name(kg, path), "entity"))
+    boxes.append(_box(_RIGHT, height / 2, items.name(items.vocabulary.get(end)), "goal"))
+    described = escape("; ".join(path.text for path in paths))
+    return (
+        f'<svg class="paths" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{described}">'
+        + "".join([*dict.fromkeys(lines), *dict.fromkeys(labels), *dict.fromkeys(boxes)])
+        + "</svg>"
+    )
+
+
+def _entity_name(kg: KnowledgeGraph, path: FactPath) -> str:
+    """An entity's id is unique within its label only: of that id, it is the one that the start is linked to."""
+    matrix = kg.item_facts()[path.relation]
+    row = kg.items.vocabulary.get(path.start)
+    for node in matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]:
+        table, place = kg.locate(int(node))
+        if table.vocabulary[place] == path.entity:
+            return table.name(place)
+    raise AssertionError(f"{path} is not a path of this graph")
+
+
+def _spread(n: int, height: float) -> list[float]:
+    return [height / 2 + (place - (n - 1) / 2) * _STEP for place in range(n)]
+
+
+def _line(x0: float, y0: float, x1: float, y1: float) -> str:
+    mid = (x0 + x1) / 2
+    return f'<path d="M{x0:g} {y0:g} C{mid:g} {y0:g} {mid:g} {y1:g} {x1:g} {y1:g}"/>'
+
+
+def _label(x: float, y: float, words: str) -> str:
+    return f'<text class="relation" x="{x:g}" y="{y - 8:g}">{escape(_cut(words, 16))}</text>'
+
+
+def _box(x: float, y: float, name: str, kind: str) -> str:
+    return (
+        f'<g class="{kind}"><title>{escape(name)}</title>'
+        f'<rect x="{x - _BOX / 2:g}" y="{y - _HEIGHT / 2:g}" width="{_BOX}" height="{_HEIGHT}" rx="7"/>'
+        f'<text x="{x:g}" y="{y:g}">{escape(_cut(name, _FITS))}</text></g>'
+    )
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
