@@ -54,10 +54,12 @@ def _inverses(kg: KnowledgeGraph) -> Iterator[Finding]:
                 share = both / (len(one) + len(known[j]) - both)
                 if share >= _SAME:
                     text = f"{quoted(known[j].relation)} is {what} {quoted(one.relation)}"
-                    if share == 1:
+                    if share < 1:
+                        near.append((share, f"{text} but for {1 - share:.1%}"))
+                    elif np.array_equal(_weights(one, keys[i][0]), _weights(known[j], keys[j][k])):
                         exact.append(text)
                     else:
-                        near.append((share, f"{text} but for {1 - share:.1%}"))
+                        near.append((share, f"{text} but for the weights"))
                     break
     if exact:
         yield Finding(
@@ -81,6 +83,12 @@ def _inverses(kg: KnowledgeGraph) -> Iterator[Finding]:
             few(text for _, text in near),
             "Keep one of the two, with the facts of both.",
         )
+
+
+def _weights(facts: Facts, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Weights in the order of the keys."""
+    weights = np.ones(len(facts), dtype=np.float32) if facts.weight is None else facts.weight
+    return weights[np.argsort(keys)]
 
 
 def _keys(
