@@ -19,6 +19,8 @@ from .errors import ConfigError, CypherError, DataError, StoreError, StoreUnavai
 logging.getLogger("neo4j.pool").addHandler(logging.NullHandler())
 
 _FETCH = 10_000
+_WRITING = ("Neo.ClientError.Security.Forbidden", "Neo.ClientError.Statement.AccessMode")
+"""What the engines call an attempt to write by who may only read."""
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 _ARCADEDB_FORBIDDEN = re.compile(r"[*~,]")
 _ARCADEDB_LONGEST = 180
@@ -37,14 +39,24 @@ class Bolt:
         Name of the database; None takes the user's default one.
     place
         How messages call the store.
+    read_only
+        Whether the engine is to refuse all writing.
     """
 
-    def __init__(self, address: str, auth: tuple[str, str] | None, database: str | None, place: str) -> None:
+    def __init__(
+        self,
+        address: str,
+        auth: tuple[str, str] | None,
+        database: str | None,
+        place: str,
+        read_only: bool = False,
+    ) -> None:
         parts = urlsplit(address)
         if parts.username or parts.password:
             raise ConfigError("the address holds credentials; pass them as auth=(user, password)")
         self.database = database
         self.place = place
+        self.read_only = read_only
         self.closed = False
         try:
             self.driver = neo4j.GraphDatabase.driver(
@@ -94,6 +106,7 @@ class Bolt:
         int
             How many nodes and relationships were created or deleted.
         """
+        self.check_writable()
 
         def work(transaction: neo4j.ManagedTransaction) -> neo4j.SummaryCounters:
             return transaction.run(query, rows=rows).consume().counters
@@ -103,6 +116,11 @@ class Bolt:
         return (
             done.nodes_created + done.nodes_deleted + done.relationships_created + done.relationships_deleted
         )
+
+    def check_writable(self) -> None:
+        """Refuse to go on where the store was opened for reading only."""
+        if self.read_only:
+            raise StoreError(f"{self.place} is open for reading only; connect without read_only to write")
 
     def quote(self, name: str, kind: str) -> str:
         """A label, relationship type or property as it stands in a query.
@@ -123,7 +141,8 @@ class Bolt:
     def _session(self) -> neo4j.Session:
         if self.closed:
             raise StoreUnavailableError(f"{self.place} is closed; connect again")
-        return self.driver.session(database=self.database, fetch_size=_FETCH)
+        mode = neo4j.READ_ACCESS if self.read_only else neo4j.WRITE_ACCESS
+        return self.driver.session(database=self.database, fetch_size=_FETCH, default_access_mode=mode)
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
@@ -151,6 +170,8 @@ class Bolt:
             return StoreUnavailableError(
                 f"{self.place} has no database {self.database!r}; check database= ({message})"
             )
+        if self.read_only and code.startswith(_WRITING):
+            return StoreError(f"{self.place} is open for reading only; connect without read_only to write")
         if code.startswith("Neo.ClientError.Security"):
             return StoreUnavailableError(f"{self.place} refused access: {message}")
         if code.startswith("Neo.ClientError"):

@@ -1,32 +1,34 @@
+import base64
 import contextlib
 import fcntl
+import http.client
 import importlib.util
 import json
 import os
-import re
 import secrets
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from .errors import MissingDependencyError, StoreUnavailableError
+from . import sharing
+from .errors import MissingDependencyError, StoreError, StoreUnavailableError
 
 DATABASE = "kgenre"
 USER = "root"
+READER = "reader"
 
 _MARKER = "kgenre-store.json"
 _PASSWORD = "password"
-_LOG = "server.log"
-_LOCK = "lock"
 _FORMAT = 1
 _START_TIMEOUT = 90.0
 _STOP_TIMEOUT = 30.0
-_PORT = re.compile(r"Listening for incoming BOLT connections on \S*:(\d+)")
-_HTTP_PORT = re.compile(r"HTTP Server started \(host=\S+ port=(\d+)")
-_READY = "ArcadeDB Server started"
+_SQL_TIMEOUT = 3600.0
+"""Seconds; an index over millions of vectors is built within one command."""
 
 _SETTINGS: Mapping[str, str] = {
     "server.rootPath": ".",
@@ -64,11 +66,11 @@ def is_store(folder: Path) -> bool:
 
 
 class EmbeddedServer:
-    """ArcadeDB on a folder, as a child process that serves Bolt (and HTTP, for its SQL) on 127.0.0.1.
+    """ArcadeDB on a folder, as a process that serves Bolt (and HTTP, for its SQL) on 127.0.0.1.
 
-    The Bolt port is the system's choice, the password random and kept in the folder (mode 600). The child ends
-    with its owner however the owner ends (see `kgenre.graph.supervisor`). One process at a time holds a
-    folder.
+    The Bolt port is the system's choice, the password random and kept in the folder (mode 600). Whoever opens
+    the folder first starts the server; others, in this process or another, attach to it; it ends with the last
+    of them however they end (see `kgenre.graph.sharing` and `kgenre.graph.supervisor`).
 
     Parameters
     ----------
@@ -76,25 +78,29 @@ class EmbeddedServer:
         The store's folder; created where it does not exist and `create` is true.
     create
         Whether a store may be made where there is none.
+    read_only
+        Whether to be a user whom the engine lets do nothing but read.
 
     Raises
     ------
     StoreUnavailableError
-        If the folder is something else, in use, or the server does not start.
+        If the folder is something else, or the server does not start or answer.
     """
 
-    def __init__(self, folder: Path, create: bool = True) -> None:
+    def __init__(self, folder: Path, create: bool = True, read_only: bool = False) -> None:
         self.folder = folder.expanduser().absolute()
+        self.user = READER if read_only else USER
+        self.pid: int | None = None
         self._owner = os.getpid()
         _check_folder(self.folder, create)
-        lock = _acquire(self.folder)
+        self._clients = sharing.open_file(self.folder / sharing.CLIENTS)
+        _OPEN.add(self)
         try:
+            self.pid, self.port, self.http_port = self._join()
+            sharing.note_client(self._clients, joined=True)
             self.password = _password(self.folder)
-            self._process = _spawn(self.folder, lock)
-        finally:
-            os.close(lock)
-        try:
-            self.port, self.http_port = self._wait_until_ready()
+            if read_only:
+                self._admit_reader()
         except BaseException:
             self.stop()
             raise
@@ -102,40 +108,144 @@ class EmbeddedServer:
     @property
     def log(self) -> Path:
         """The server's log file."""
-        return self.folder / _LOG
+        return self.folder / sharing.LOG
 
-    @property
-    def running(self) -> bool:
-        """Whether the child process is alive."""
-        return self._process.poll() is None
+    def sql(self, command: str) -> list[dict[str, Any]]:
+        """Rows of a command in the engine's own SQL, which Bolt does not carry.
+
+        Raises
+        ------
+        StoreError
+            If the engine refuses it or does not answer.
+        """
+        request = {"language": "sql", "command": command}
+        status, answer = self._http(f"command/{DATABASE}", request, self.user)
+        if status != http.HTTPStatus.OK:
+            raise StoreError(f"the embedded store refused {command!r}: {_detail(answer)}")
+        rows: list[dict[str, Any]] = answer["result"]
+        return rows
+
+    def _http(self, path: str, request: dict[str, Any], user: str) -> tuple[int, dict[str, Any]]:
+        login = base64.b64encode(f"{user}:{self.password}".encode()).decode("ascii")
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=_SQL_TIMEOUT)
+        with contextlib.closing(connection):
+            try:
+                headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+                connection.request("POST", f"/api/v1/{path}", json.dumps(request), headers)
+                response = connection.getresponse()
+                return response.status, json.loads(response.read())
+            except (OSError, http.client.HTTPException, ValueError):
+                raise StoreUnavailableError(
+                    f"the embedded store in {self.folder} does not answer; close and connect again"
+                ) from None
+
+    def _admit_reader(self) -> None:
+        """Make the user who may only read, if there is none: the engine's Bolt takes no heed of access modes."""
+        group = {"database": DATABASE, "name": READER, "resultSetLimit": -1, "readTimeout": -1}
+        rights = {"access": [], "types": {"*": {"access": ["readRecord"]}}}
+        reader = {"name": READER, "password": self.password, "databases": {DATABASE: [READER]}}
+        for path, request in (("server/groups", group | rights), ("server/users", reader)):
+            status, answer = self._http(path, request, USER)
+            if status >= http.HTTPStatus.BAD_REQUEST and status != http.HTTPStatus.CONFLICT:
+                raise StoreError(
+                    f"cannot open the store in {self.folder} for reading only: {_detail(answer)}"
+                )
 
     def stop(self) -> None:
-        """End the child; returns when it is gone. Close the driver first, or the server waits for it."""
-        if os.getpid() != self._owner:
-            return
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-        try:
-            self._process.wait(_STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        """Leave; returns when the server is gone if nobody else has the store open.
 
-    def _wait_until_ready(self) -> tuple[int, int]:
+        Close the driver first, or the server waits for it.
+        """
+        if os.getpid() != self._owner or self._clients < 0:
+            return
+        clients, self._clients = self._clients, -1
+        try:
+            if self.pid is not None:
+                sharing.note_client(clients, joined=False)
+            sharing.unlock(clients)
+            self._await_end(clients)
+        finally:
+            os.close(clients)
+
+    def _await_end(self, clients: int) -> None:
+        deadline = time.monotonic() + _STOP_TIMEOUT
+        while not self._ended():
+            if not sharing.try_lock(clients, fcntl.LOCK_EX) and sharing.try_lock(clients, fcntl.LOCK_SH):
+                # Neither alone nor is the server closing: others have the store open.
+                sharing.unlock(clients)
+                return
+            sharing.unlock(clients)
+            if time.monotonic() > deadline:
+                if self.pid is not None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(self.pid, signal.SIGKILL)
+                return
+            time.sleep(0.02)
+
+    def _ended(self) -> bool:
+        """Whether neither server nor supervisor is left."""
+        lock = sharing.open_file(self.folder / sharing.LOCK)
+        try:
+            if not sharing.try_lock(lock, fcntl.LOCK_EX):
+                return False
+            sharing.unregister(self.folder)
+            return True
+        finally:
+            os.close(lock)
+            _reap()
+
+    def _join(self) -> sharing.Address:
+        """Attach to the server, which is started where none runs."""
+        started = False
         deadline = time.monotonic() + _START_TIMEOUT
         while time.monotonic() < deadline:
-            running = self.running
-            text = self.log.read_text("utf-8", errors="replace") if self.log.exists() else ""
-            port, http_port = _PORT.search(text), _HTTP_PORT.search(text)
-            if port and http_port and _READY in text:
-                return int(port.group(1)), int(http_port.group(1))
-            if not running:
-                raise StoreUnavailableError(f"the store in {self.folder} did not start: {_reason(text)}")
+            if sharing.try_lock(self._clients, fcntl.LOCK_SH):
+                lock = sharing.open_file(self.folder / sharing.LOCK)
+                try:
+                    if sharing.try_lock(lock, fcntl.LOCK_EX):
+                        if started:
+                            raise StoreUnavailableError(
+                                f"the store in {self.folder} did not start: {_reason(self.log)}"
+                            )
+                        self._start(lock)
+                        started = True
+                finally:
+                    os.close(lock)
+                    _reap()
+                address = sharing.address(self.folder)
+                if address is not None:
+                    return address
             time.sleep(0.05)
         raise StoreUnavailableError(
-            f"the store in {self.folder} did not start within {_START_TIMEOUT:.0f} s; see {self.log}"
+            f"the server of the store in {self.folder} is not ready within {_START_TIMEOUT:.0f} s; see {self.log}"
         )
+
+    def _start(self, lock: int) -> None:
+        os.ftruncate(lock, 0)
+        os.ftruncate(self._clients, 0)
+        _password(self.folder)
+        _CHILDREN.append(_spawn(self.folder, lock))
+        sharing.register(self.folder)
+
+
+_OPEN: "weakref.WeakSet[EmbeddedServer]" = weakref.WeakSet()
+_CHILDREN: list["subprocess.Popen[bytes]"] = []
+
+
+def _leave_to_parent() -> None:
+    # A forked child's copy of the descriptor would keep the server up after its parent was killed.
+    for server in _OPEN:
+        if server._clients >= 0:
+            os.close(server._clients)
+            server._clients = -1
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def _reap() -> None:
+    """Forget supervisors of ours that have ended; they may have served others for long after we left."""
+    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
 
 
 def _check_folder(folder: Path, create: bool) -> None:
@@ -143,9 +253,10 @@ def _check_folder(folder: Path, create: bool) -> None:
         if is_store(folder):
             _check_marker(folder)
             return
-        # A start that was cut short may have left these two.
+        # A start that was cut short may have left these.
         strangers = folder.exists() and (
-            not folder.is_dir() or {entry.name for entry in folder.iterdir()} - {_LOCK, _PASSWORD}
+            not folder.is_dir()
+            or {entry.name for entry in folder.iterdir()} - {sharing.LOCK, sharing.CLIENTS, _PASSWORD}
         )
         if strangers:
             raise StoreUnavailableError(
@@ -188,50 +299,6 @@ def _password(folder: Path) -> str:
     return password
 
 
-def _acquire(folder: Path) -> int:
-    try:
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StoreUnavailableError(f"cannot lock the store in {folder}: {error.strerror}") from None
-    try:
-        deadline = time.monotonic() + _STOP_TIMEOUT
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                _refuse_if_held(folder, os.pread(lock, 32, 0).decode("ascii", "replace").strip(), deadline)
-                time.sleep(0.1)
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode("ascii"), 0)
-    except BaseException:
-        os.close(lock)
-        raise
-    return lock
-
-
-def _refuse_if_held(folder: Path, holder: str, deadline: float) -> None:
-    """Raise where the holder lives; a dead one's server is still closing its files, so wait for it."""
-    if holder == str(os.getpid()):
-        raise StoreUnavailableError(
-            f"the store in {folder} is already open in this process; use that GraphStore or close it first"
-        )
-    if time.monotonic() >= deadline or (holder.isdigit() and _alive(int(holder))):
-        raise StoreUnavailableError(
-            f"the store in {folder} is in use by process {holder or 'unknown'}; close it there first"
-        )
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _spawn(folder: Path, lock: int) -> "subprocess.Popen[bytes]":
     # Located, not imported: the import starts a JVM bridge that this process has no use for.
     spec = importlib.util.find_spec("arcadedb_embedded")
@@ -250,23 +317,26 @@ def _spawn(folder: Path, lock: int) -> "subprocess.Popen[bytes]":
         "com.arcadedb.server.ArcadeDBServer",
     ]
     supervisor = str(Path(__file__).with_name("supervisor.py"))
-    with contextlib.suppress(FileNotFoundError):
-        (folder / _LOG).unlink()
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", supervisor, str(os.getpid()), _LOG, str(lock), *command],
+        [sys.executable, "-I", "-S", supervisor, sharing.LOG, str(lock), sharing.CLIENTS, *command],
         cwd=folder,
         # Java reads the folder's own path by the locale, and LANG=C knows no letters beyond ASCII.
         env={**os.environ, "LC_ALL": "C.UTF-8"},
-        stdin=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         pass_fds=[lock],
-        # Ctrl-C in a terminal goes to the owner alone, which closes in order.
+        # Ctrl-C in a terminal goes to the clients alone, which close in order.
         start_new_session=True,
     )
 
 
-def _reason(log: str) -> str:
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
+def _detail(answer: dict[str, Any]) -> str:
+    return str(answer.get("detail") or answer.get("error") or answer).split("\n", 1)[0]
+
+
+def _reason(log: Path) -> str:
+    text = log.read_text("utf-8", errors="replace") if log.exists() else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if "SEVER" in line or "Exception" in line or line.startswith("Error")]
     return (telling or lines or ["no output"])[-1]

@@ -47,6 +47,7 @@ def connect(
     auth: tuple[str, str] | None = None,
     database: str | None = None,
     create: bool = True,
+    read_only: bool = False,
 ) -> "GraphStore":
     """Open a graph store.
 
@@ -61,6 +62,8 @@ def connect(
         A server's database; None takes the user's default one.
     create
         Whether an embedded store may be made where there is none.
+    read_only
+        Whether to refuse all writing, by Cypher too; a store is not made then.
 
     Returns
     -------
@@ -81,16 +84,18 @@ def connect(
             raise ConfigError(
                 f"unknown scheme {scheme!r} in the store's address; use one of {', '.join(_SCHEMES)}"
             )
-        return GraphStore(Bolt(address, auth, database, f"the store at {address}"))
+        return GraphStore(Bolt(address, auth, database, f"the store at {address}", read_only))
     if auth is not None or database is not None:
         raise ConfigError("auth and database are for a server's address; an embedded store takes neither")
-    server = embedded.EmbeddedServer(embedded.default_folder() if target is None else Path(target), create)
+    folder = embedded.default_folder() if target is None else Path(target)
+    server = embedded.EmbeddedServer(folder, create and not read_only, read_only)
     try:
         bolt = Bolt(
             f"bolt://127.0.0.1:{server.port}",
-            (embedded.USER, server.password),
+            (server.user, server.password),
             embedded.DATABASE,
             f"the embedded store in {server.folder}",
+            read_only,
         )
     except BaseException:
         server.stop()

@@ -1,6 +1,7 @@
+import functools
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -72,6 +73,15 @@ def embedded_store(_embedded_store: GraphStore) -> GraphStore:
 def store(request: pytest.FixtureRequest) -> GraphStore:
     """An empty store, once for each engine."""
     return _emptied(request.getfixturevalue(f"_{request.param}_store"))
+
+
+@pytest.fixture
+def again(store: GraphStore, request: pytest.FixtureRequest) -> Callable[..., GraphStore]:
+    """Connect to the database of `store` once more, as another client."""
+    if store._server is not None:
+        return functools.partial(connect, store._server.folder)
+    uri, auth = request.getfixturevalue("neo4j_address")
+    return functools.partial(connect, uri, auth=auth)
 
 
 def _emptied(store: GraphStore) -> GraphStore:

@@ -6,19 +6,21 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kgenre.graph import GraphBuilder, GraphStore, connect
-from kgenre.graph.errors import ConfigError, StoreUnavailableError
+from kgenre.graph.errors import ConfigError, StoreError, StoreUnavailableError
+from kgenre.graph.sharing import running_stores
 
 SCRIPT = """
 import sys, time
 from kgenre.graph import GraphBuilder, connect
 store = connect(sys.argv[1])
 store.write(GraphBuilder().add_interactions(["u"], ["i"]).build())
-print(store._server._process.pid, flush=True)
+print(store._server.pid, flush=True)
 {then}
 """
 
@@ -80,7 +82,8 @@ def test_store_left_open_ends_with_python(tmp_path: Path) -> None:
 def test_killed_server_is_a_clear_error(tmp_path: Path) -> None:
     store = connect(tmp_path / "store")
     assert store._server is not None
-    os.killpg(store._server._process.pid, signal.SIGKILL)
+    assert store._server.pid is not None
+    os.killpg(store._server.pid, signal.SIGKILL)
     with pytest.raises(StoreUnavailableError, match=r"embedded store in .*store does not answer"):
         store.cypher("RETURN 1")
     store.close()
@@ -92,21 +95,94 @@ def test_two_stores_at_once_keep_apart(embedded_store: GraphStore, tmp_path: Pat
         other.write(GraphBuilder().add_nodes("Item", ["there"]).build())
         assert embedded_store.snapshot().items.vocabulary.ids.tolist() == ["here"]
         assert other.snapshot().items.vocabulary.ids.tolist() == ["there"]
-        with pytest.raises(StoreUnavailableError, match="already open in this process"):
-            connect(tmp_path / "other")
     with pytest.raises(StoreUnavailableError, match=r"is closed; connect again"):
         other.cypher("RETURN 1")
     other.close()
 
 
-def test_store_in_use_names_the_process_that_holds_it(embedded_store: GraphStore) -> None:
-    assert embedded_store._server is not None
-    folder = embedded_store._server.folder
-    script = "import sys; from kgenre.graph import connect; connect(sys.argv[1])"
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, timeout=60, check=False
+ATTACHED = """
+import os, sys
+from kgenre.graph import GraphBuilder, connect
+store = connect(sys.argv[1])
+store.write(GraphBuilder().add_interactions(["from afar"], ["i"]).build())
+print(store._server.pid, flush=True)
+sys.stdin.readline()
+print(store.snapshot().n_interactions, flush=True)
+os._exit(1)
+"""
+
+
+def test_second_process_attaches_and_keeps_the_server_when_the_first_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    first, group = start(folder, "time.sleep(60)")
+    second = subprocess.Popen(
+        [sys.executable, "-c", ATTACHED, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    assert f"is in use by process {os.getpid()}; close it there first" in done.stderr
+    assert second.stdin is not None
+    assert second.stdout is not None
+    assert int(second.stdout.readline()) == group
+    (running,) = [store for store in running_stores() if store.folder == folder]
+    assert (running.pid, set(running.clients)) == (group, {first.pid, second.pid})
+    first.kill()
+    first.communicate()
+    with connect(folder) as third:
+        assert third._server is not None
+        assert third._server.pid == group
+        assert third.snapshot().n_interactions == 2
+    # Still the second's; it leaves without a word.
+    output, _ = second.communicate("\n", timeout=60)
+    assert output == "2\n"
+    assert_group_ends(group)
+    assert folder not in [store.folder for store in running_stores()]
+
+
+def test_server_is_gone_when_the_last_of_a_process_s_stores_is_closed(tmp_path: Path) -> None:
+    one = connect(tmp_path)
+    two = connect(tmp_path)
+    assert two._server is not None
+    group = two._server.pid
+    assert group is not None
+    one.close()
+    two.write(GraphBuilder().add_interactions(["u"], ["i"]).build())
+    child = os.fork()
+    if child == 0:
+        # Whatever a forked child does, it neither ends the server nor keeps it.
+        two.close()
+        os.execvp("sleep", ["sleep", "60"])
+    two.close()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(group, 0)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_read_only_store_refuses_writing_by_method_and_by_cypher(
+    store: GraphStore, again: Callable[..., GraphStore]
+) -> None:
+    store.write(GraphBuilder().add_interactions(["u"], ["i"]).build())
+    before = store.snapshot()
+    with again(read_only=True) as reader:
+        for write in (
+            lambda: reader.write(GraphBuilder().add_nodes("Item", ["new"]).build()),
+            lambda: reader.remove_nodes("User", ["u"]),
+            lambda: reader.cypher("MATCH (u:User) SET u.x = 1"),
+            lambda: reader.cypher("MATCH (n) DETACH DELETE n"),
+            lambda: reader.cypher("CREATE (:New)"),
+            lambda: reader.cypher("CREATE INDEX sneaky FOR (u:User) ON (u.x)"),
+        ):
+            with pytest.raises(StoreError, match=r"is open for reading only; connect without read_only"):
+                write()
+        assert before.equals(reader.snapshot())
+    assert before.equals(store.snapshot())
+
+
+def test_read_only_makes_no_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError, match="no graph store in"):
+        connect(tmp_path / "none", read_only=True)
+    assert not (tmp_path / "none").exists()
 
 
 def test_password_is_private_and_never_shown(embedded_store: GraphStore) -> None:
