@@ -129,6 +129,17 @@ def doctor(
         raise typer.Exit(1)
 
 
+@app.command(epilog="Example: kgenre stores")
+def stores() -> None:
+    """The embedded stores that run: folder, the server's process and port, and the processes that have it open."""
+    from kgenre.graph.sharing import running_stores
+
+    typer.echo("folder\tpid\tport\tclients")
+    for store in running_stores():
+        clients = ",".join(map(str, store.clients))
+        typer.echo(f"{store.folder}\t{store.pid}\t{store.port}\t{clients}")
+
+
 @app.command(epilog="Example: kgenre fit ml-100k/ --model model --set gnn.seeds=3")
 def fit(
     source: Source,

@@ -179,6 +179,15 @@ def test_read_only_store_refuses_writing_by_method_and_by_cypher(
     assert before.equals(store.snapshot())
 
 
+def test_stores_that_run_are_listed(embedded_store: GraphStore) -> None:
+    server = embedded_store._server
+    assert server is not None
+    command = [sys.executable, "-c", "from kgenre.hybrid.cli import main; main()", "stores"]
+    listing = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert listing.splitlines()[0] == "folder\tpid\tport\tclients"
+    assert f"{server.folder}\t{server.pid}\t{server.port}\t{os.getpid()}\n" in listing
+
+
 def test_read_only_makes_no_store(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError, match="no graph store in"):
         connect(tmp_path / "none", read_only=True)
