@@ -1,5 +1,5 @@
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,11 +11,10 @@ from scipy import sparse
 from kgenre.encoders import TextEncoder
 from kgenre.graph import GraphSchema, GraphStore, KnowledgeGraph
 from kgenre.graph.columns import ITEM_ID, NAME, RANK, SCORE, USER_ID
-from kgenre.graph.edit import without_nodes
 from kgenre.graph.errors import ConfigError, NotFittedError
 from kgenre.graph.progress import say
 
-from . import live, persistence
+from . import persistence
 from .config import HybridConfig
 from .evaluation import evaluate, held_out_likes
 from .explanation import Explanation, explain
@@ -24,11 +23,12 @@ from .metrics import top_k
 from .ranking import rank, rank_blocks
 from .report import report
 from .state import ModelState, single_history
+from .updates import Updates
 
 log = logging.getLogger(__name__)
 
 
-class HybridRecommender:
+class HybridRecommender(Updates):
     """A hybrid recommender on a knowledge graph: several signals, blended with weights learned on validation.
 
     Parameters
@@ -50,8 +50,8 @@ class HybridRecommender:
     ) -> None:
         self.config = HybridConfig.preset(config) if isinstance(config, str) else config or HybridConfig()
         self._encoder = text_encoder
-        self._state: ModelState | None = None
-        self._store: GraphStore | None = None
+        self._state = None
+        self._store = None
 
     # -- fitting ----------------------------------------------------------------------------------
 
@@ -315,103 +315,6 @@ class HybridRecommender:
         """One HTML page of the model and of some users' lists with reasons; see `kgenre.hybrid.report.report`."""
         _check_ids("users", users, some=False)
         return report(self.state, users)
-
-    # -- changes: the next answer knows them, nothing is trained ----------------------------------
-
-    def add_interactions(self, frame: Any) -> None:
-        """Add likes and dislikes of known items, by known users or new ones.
-
-        A recommender that was fitted on a store writes there first. What was learned stays as it is; see
-        `kgenre.hybrid.live`.
-
-        Parameters
-        ----------
-        frame
-            user_id, item_id and optionally weight (below 0 a dislike) and timestamp; of a pair that is there already
-            the new row prevails.
-
-        Raises
-        ------
-        DataError
-            If a column is missing or an item is unknown; nothing has changed then.
-        """
-        kg = self.state.kg
-        delta = live.interactions_delta(kg, live.stamped(kg, frame))
-        self._change(delta, lambda: kg.merge(delta))
-
-    def add_items(self, frame: Any) -> None:
-        """Add items, or more about known ones: recommended at once by their text and facts.
-
-        Parameters
-        ----------
-        frame
-            item_id, and optionally name and text. A column called as a relation of the graph holds facts (a value or
-            a list a row: ids or names of entities; unknown ones become nodes); every other column is a property.
-
-        Raises
-        ------
-        DataError
-            If a column is missing or of a type it cannot have; nothing has changed then.
-        """
-        kg = self.state.kg
-        delta = live.items_delta(kg, frame)
-        self._change(delta, lambda: kg.merge(delta))
-
-    def add_facts(self, frame: Any) -> None:
-        """Add facts: head_id, relation, tail_id[, head_label, tail_label, weight]; unknown entities become nodes.
-
-        Walks, facts and explanations follow at once; what was learned of an item from its facts waits for a refit.
-        """
-        kg = self.state.kg
-        delta = live.facts_delta(kg, frame)
-        self._change(delta, lambda: kg.merge(delta))
-
-    def remove_facts(self, frame: Any) -> None:
-        """Remove facts: head_id, relation, tail_id[, head_label, tail_label]; one that is not there is passed over."""
-        kg = self.state.kg
-        table = live.labelled(kg, frame)
-        changed = live.without(kg, table)
-        if self._store is not None:
-            self._store.remove_facts(table)
-        self._state = live.changed(self.state, changed, self.text_encoder)
-
-    def remove_items(self, items: Sequence[str]) -> None:
-        """Remove items from the graph and from every answer.
-
-        Raises
-        ------
-        UnknownIdError
-            If an item is unknown; nothing has changed then.
-        """
-        self._remove(self.state.kg.items.label, items)
-
-    def forget_user(self, user: str) -> None:
-        """Remove a user: from the store, from the graph, from what is computed from it, and from the next save.
-
-        What was learned from everybody (closed forms, SVD, GNN, weights) keeps the trace that one user leaves in a sum
-        until the next `fit`.
-
-        Raises
-        ------
-        UnknownIdError
-            If the user is unknown.
-        """
-        self._remove(self.state.kg.users.label, [user])
-
-    def _change(self, delta: KnowledgeGraph, merged: Callable[[], KnowledgeGraph]) -> None:
-        kg = merged()
-        state = live.changed(self.state, kg, self.text_encoder)
-        # The store first, memory second: a reader sees the state before or after, and nothing that the store lacks.
-        if self._store is not None:
-            self._store.write(delta)
-        self._state = state
-
-    def _remove(self, label: str, ids: Sequence[str]) -> None:
-        kg = without_nodes(self.state.kg, label, [str(key) for key in ids])
-        state = live.changed(self.state, kg, self.text_encoder)
-        if self._store is not None:
-            self._store.remove_nodes(label, [str(key) for key in ids])
-        self._state = state
 
     @property
     def text_encoder(self) -> TextEncoder:
