@@ -90,9 +90,11 @@ class Bolt:
         """Rows of a query in a transaction of its own."""
         return self.table(query, parameters)[1]
 
-    def table(self, query: str, parameters: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    def table(
+        self, query: str, parameters: dict[str, Any], *, read_only: bool = False
+    ) -> tuple[list[str], list[list[Any]]]:
         """Column names and rows of a query in a transaction of its own."""
-        with self.errors(), self._session() as session:
+        with self.errors(), self._session(read_only) as session:
             result = session.run(query, parameters)
             columns, rows = list(result.keys()), result.values()
             # ArcadeDB names the columns only where there are rows.
@@ -117,6 +119,17 @@ class Bolt:
             done.nodes_created + done.nodes_deleted + done.relationships_created + done.relationships_deleted
         )
 
+    def transaction(self, statements: list[tuple[str, dict[str, Any]]]) -> None:
+        """Run queries with their parameters in one transaction: all of them take effect or none."""
+        self.check_writable()
+
+        def work(transaction: neo4j.ManagedTransaction) -> None:
+            for query, parameters in statements:
+                transaction.run(query, parameters).consume()
+
+        with self.errors(), self._session() as session:
+            session.execute_write(work)
+
     def check_writable(self) -> None:
         """Refuse to go on where the store was opened for reading only."""
         if self.read_only:
@@ -138,10 +151,10 @@ class Bolt:
             raise DataError(f"the {kind} {name[:60]!r}... is too long for the embedded store; rename it")
         return "`" + name.replace("`", "``") + "`"
 
-    def _session(self) -> neo4j.Session:
+    def _session(self, read_only: bool = False) -> neo4j.Session:
         if self.closed:
             raise StoreUnavailableError(f"{self.place} is closed; connect again")
-        mode = neo4j.READ_ACCESS if self.read_only else neo4j.WRITE_ACCESS
+        mode = neo4j.READ_ACCESS if read_only or self.read_only else neo4j.WRITE_ACCESS
         return self.driver.session(database=self.database, fetch_size=_FETCH, default_access_mode=mode)
 
     @contextlib.contextmanager

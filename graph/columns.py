@@ -21,6 +21,7 @@ ENTITY_ID = "entity_id"
 
 RANK = "rank"
 SCORE = "score"
+REASON = "reason"
 
 USER = "User"
 ITEM = "Item"

@@ -1,13 +1,21 @@
 """Names of relations and labels as a store holds them.
 
 ArcadeDB keeps labels and relationship types in one namespace, and every store keeps one relationship type for
-interactions. A relation (or label) whose name is taken gets a suffix there, which reading takes off again, so
-that a graph comes back with the names it had.
+interactions and two for what is written back. A relation (or label) whose name is taken gets a suffix there, which
+reading takes off again, so that a graph comes back with the names it had.
 """
 
 from collections.abc import Iterable
 
 from .columns import INTERACTED
+
+RECOMMENDED = "RECOMMENDED"
+"""Relationship type of a recommendation in a store: {rank, score, reason, model}."""
+RECOMMENDED_STAGED = "RECOMMENDED_STAGED"
+"""The same while a list is being written, with the hash of its chunk."""
+
+WRITTEN_BACK = (RECOMMENDED, RECOMMENDED_STAGED)
+"""What `kgenre` itself found out, and so neither fact nor interaction."""
 
 _RELATION = "#relation"
 _LABEL = "#label"
@@ -21,7 +29,7 @@ def stored_names(names: Iterable[str], taken: Iterable[str], suffix: str) -> dic
 
 def stored_relations(relations: Iterable[str], labels: Iterable[str]) -> dict[str, str]:
     """Relationship type of each relation, where `labels` (as stored) cannot be used for one."""
-    return stored_names(relations, {*labels, INTERACTED}, _RELATION)
+    return stored_names(relations, {*labels, INTERACTED, *WRITTEN_BACK}, _RELATION)
 
 
 def stored_labels(labels: Iterable[str], types: Iterable[str]) -> dict[str, str]:

@@ -6,10 +6,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy.typing as npt
 import pandas as pd
 import polars as pl
 
-from . import embedded
+from . import embedded, store_back, store_index
 from .bolt import Bolt, to_frame
 from .columns import (
     ENTITY,
@@ -27,9 +28,10 @@ from .columns import (
 )
 from .errors import ConfigError
 from .knowledge_graph import KnowledgeGraph
-from .relation_names import label_of, relation_of
+from .relation_names import WRITTEN_BACK, label_of, relation_of
 from .schema import GraphSchema
-from .store_read import labels_in, read_graph, types_in
+from .store_catalogue import labels_in, types_in
+from .store_read import read_graph
 from .store_write import write_graph
 from .tables import as_ids, check_columns, to_polars
 
@@ -47,6 +49,7 @@ def connect(
     auth: tuple[str, str] | None = None,
     database: str | None = None,
     create: bool = True,
+    schema: GraphSchema | None = None,
     read_only: bool = False,
 ) -> "GraphStore":
     """Open a graph store.
@@ -62,6 +65,8 @@ def connect(
         A server's database; None takes the user's default one.
     create
         Whether an embedded store may be made where there is none.
+    schema
+        How the graph reads; None fits what `GraphStore.write` stores.
     read_only
         Whether to refuse all writing, by Cypher too; a store is not made then.
 
@@ -84,7 +89,7 @@ def connect(
             raise ConfigError(
                 f"unknown scheme {scheme!r} in the store's address; use one of {', '.join(_SCHEMES)}"
             )
-        return GraphStore(Bolt(address, auth, database, f"the store at {address}", read_only))
+        return GraphStore(Bolt(address, auth, database, f"the store at {address}", read_only), schema=schema)
     if auth is not None or database is not None:
         raise ConfigError("auth and database are for a server's address; an embedded store takes neither")
     folder = embedded.default_folder() if target is None else Path(target)
@@ -100,7 +105,7 @@ def connect(
     except BaseException:
         server.stop()
         raise
-    return GraphStore(bolt, server)
+    return GraphStore(bolt, server, schema)
 
 
 class GraphStore:
@@ -110,10 +115,22 @@ class GraphStore:
     ``text``, and whatever else is known of them. Interactions are ``(:User)-[:INTERACTED {weight,
     timestamp}]->(:Item)``, facts relationships of the relation's name. A relation whose name is taken (by the
     interactions or, since the embedded engine has one namespace for both, by a label) is stored with
-    ``#relation`` behind it.
+    ``#relation`` behind it. What a recommender writes back, ``RECOMMENDED`` relationships and vectors, is no part
+    of a snapshot.
+
+    Attributes
+    ----------
+    schema
+        How the graph reads, for `snapshot` and for what is written back and searched; may be set at any time.
     """
 
-    def __init__(self, bolt: Bolt, server: embedded.EmbeddedServer | None = None) -> None:
+    def __init__(
+        self,
+        bolt: Bolt,
+        server: embedded.EmbeddedServer | None = None,
+        schema: GraphSchema | None = None,
+    ) -> None:
+        self.schema = schema or GraphSchema()
         self._bolt = bolt
         self._server = server
         self._finalizer = weakref.finalize(self, _shut_down, os.getpid(), bolt, server)
@@ -149,14 +166,14 @@ class GraphStore:
         Parameters
         ----------
         schema
-            How the graph reads; None fits what `write` stores.
+            How the graph reads; None takes the store's own (`schema`).
 
         Raises
         ------
         ConfigError
             If the schema does not fit; the message names the label, property or query and what is there.
         """
-        return read_graph(self._bolt, schema or GraphSchema())
+        return read_graph(self._bolt, schema or self.schema)
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -213,7 +230,8 @@ class GraphStore:
     def remove_facts(self, frame: Any) -> int:
         """Remove facts (head_id, relation, tail_id[, head_label, tail_label]); returns how many are gone."""
         table = self._with_labels(frame)
-        relations = {relation_of(name): name for name in types_in(self._bolt) if name != INTERACTED}
+        taken = (INTERACTED, *WRITTEN_BACK)
+        relations = {relation_of(name): name for name in types_in(self._bolt) if name not in taken}
         removed = 0
         for (head, relation, tail), rows in table.group_by(HEAD_LABEL, RELATION, TAIL_LABEL):
             if str(relation) in relations:
@@ -230,9 +248,12 @@ class GraphStore:
         )
         return self._bolt.change(query, [list(row) for row in rows])
 
-    def _stored_labels(self, labels: Sequence[str]) -> list[str]:
+    def _stored_names(self, labels: Sequence[str]) -> list[str]:
         stored = {label_of(name): name for name in labels_in(self._bolt)}
-        return [self._bolt.quote(stored.get(label, label), "label") for label in labels]
+        return [stored.get(label, label) for label in labels]
+
+    def _stored_labels(self, labels: Sequence[str]) -> list[str]:
+        return [self._bolt.quote(name, "label") for name in self._stored_names(labels)]
 
     def _with_labels(self, frame: Any) -> pl.DataFrame:
         """Facts with the labels of their heads and tails filled in from the store."""
@@ -255,6 +276,185 @@ class GraphStore:
             query = f"UNWIND $rows AS row MATCH (n:{node}) WHERE n.{ID} = row RETURN n.{ID}"
             found.update((row[0], label) for row in self._bolt.run(query, rows=wanted))
         return pl.Series([found.get(key, ENTITY) for key in ids], dtype=pl.String)
+
+    # -- indexes and search ----------------------------------------------------------------------
+
+    def create_index(
+        self,
+        kind: str,
+        label: str,
+        property: str | Sequence[str],
+        *,
+        dimensions: int | None = None,
+        similarity: str = "cosine",
+    ) -> str:
+        """Make an index over a property of a label's nodes, unless there is one.
+
+        Parameters
+        ----------
+        kind
+            ``unique`` (a constraint), ``fulltext`` or ``vector``.
+        label, property
+            What is indexed; several properties for a full text index, or for a unique one over all together.
+        dimensions, similarity
+            Of a vector index: its vectors' length, and ``cosine`` or ``euclidean``.
+
+        Returns
+        -------
+        str
+            The index's name, for Cypher's ``db.index.fulltext.queryNodes`` and ``db.index.vector.queryNodes``:
+            ``Label[property]`` where it is made here.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown kind or similarity, or a vector index of another length that is there.
+        UnknownIdError
+            For an unknown label.
+        CypherError
+            If the values are not unique.
+        """
+        (stored,) = self._stored_names([label])
+        properties = [property] if isinstance(property, str) else list(property)
+        return store_index.create_index(
+            self._bolt, self._server, kind, stored, properties, dimensions, similarity
+        )
+
+    def search(self, text: str, label: str | None = None, k: int = 10) -> pd.DataFrame:
+        """Find nodes by the words of a text, any of them, best first.
+
+        Parameters
+        ----------
+        text
+            Words; signs have no meaning.
+        label
+            Whose full text index to ask; None takes the items'.
+        k
+            At most so many.
+
+        Returns
+        -------
+        pandas.DataFrame
+            rank, id, name, score (BM25).
+
+        Raises
+        ------
+        ConfigError
+            If the label has no full text index; the message says how to make one.
+        """
+        label = label or self.schema.item_label
+        (stored,) = self._stored_names([label])
+        return store_index.search(self._bolt, self.schema, text, label, stored, k)
+
+    def nearest(
+        self, label: str, vector: npt.ArrayLike, k: int = 10, *, property: str | None = None
+    ) -> pd.DataFrame:
+        """The nodes whose vectors are nearest to one, by the engine's approximate index.
+
+        Parameters
+        ----------
+        label
+            Whose vector index to ask.
+        vector
+            As long as those that were written.
+        k
+            At most so many.
+        property
+            Which vectors, where the label has several indexes.
+
+        Returns
+        -------
+        pandas.DataFrame
+            rank, id, name, score: (1 + cosine) / 2, or 1 / (1 + squared distance) for a euclidean index.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such index.
+        DataError
+            If the vector is zero or not finite.
+        """
+        (stored,) = self._stored_names([label])
+        return store_index.nearest(self._bolt, self.schema, label, stored, vector, k, property)
+
+    # -- writing back ----------------------------------------------------------------------------
+
+    def write_vectors(
+        self,
+        label: str,
+        ids: Sequence[str],
+        vectors: npt.ArrayLike,
+        *,
+        property: str = "embedding",
+        similarity: str = "cosine",
+    ) -> str:
+        """Store vectors as a property of nodes, with a vector index over it.
+
+        Written in batches and idempotent: an interrupted call is completed by the next. Where the property has
+        an index of another length or similarity that was made here, it and its vectors are replaced.
+
+        Parameters
+        ----------
+        label, ids
+            Whose vectors they are, by the id of `schema`.
+        vectors
+            Shape (n, d); a row of NaN or zeros is left out.
+        property
+            Where to put them.
+        similarity
+            ``cosine`` or ``euclidean``.
+
+        Returns
+        -------
+        str
+            The index's name.
+
+        Raises
+        ------
+        UnknownIdError
+            For an id that is not there; nothing is written then.
+        DataError
+            If ids and vectors do not go together.
+        ConfigError
+            If somebody else's index over the property has another length or similarity.
+        """
+        (stored,) = self._stored_names([label])
+        return store_back.write_vectors(
+            self._bolt, self._server, self.schema, label, stored, ids, vectors, property, similarity
+        )
+
+    def write_recommendations(self, lists: Any, *, model: str = "kgenre") -> int:
+        """Store ranked lists as (user)-[:RECOMMENDED {rank, score, reason, model}]->(item).
+
+        They take the place of all earlier ones of the model in one transaction, so that the store holds the old ones
+        or the new, never a part of either. They are staged in batches before; a call after a kill goes on where
+        that stopped.
+
+        Parameters
+        ----------
+        lists
+            A frame of user_id, item_id, rank, score[, reason], or an iterable of such frames.
+        model
+            Name of the model; other models' recommendations stay.
+
+        Returns
+        -------
+        int
+            How many there are now.
+
+        Raises
+        ------
+        UnknownIdError
+            For a user or item that is not there; the earlier recommendations stand.
+        DataError
+            If a column is missing, or a score not finite.
+        """
+        users, items = self._stored_names([self.schema.user_label, self.schema.item_label])
+        return store_back.write_recommendations(self._bolt, self.schema, (users, items), lists, model)
+
+    def remove_recommendations(self, model: str = "kgenre") -> int:
+        """Remove a model's recommendations; returns how many are gone."""
+        return store_back.remove_recommendations(self._bolt, model)
 
     def __enter__(self) -> "GraphStore":
         return self

@@ -14,7 +14,7 @@ from .errors import DataError
 from .knowledge_graph import KnowledgeGraph, NodeTable
 from .progress import bar
 from .relation_names import stored_labels, stored_relations
-from .store_read import labels_in, types_in
+from .store_catalogue import labels_in, types_in
 
 _NODES = 5_000
 _RELATIONSHIPS = 10_000

@@ -139,7 +139,7 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
         ("user_lable: X", r"user_lable in the graph schema: Extra inputs"),
         (
             "interactions: {type: A, query: B}",
-            r"interactions in the graph schema: .*either a relationship type or",
+            r"interactions.0 in the graph schema: .*either a relationship type or",
         ),
         ("user_label: Item", r"users and items cannot share the label 'Item'"),
         ("a: [", "the schema is not YAML"),
