@@ -423,6 +423,20 @@ class KnowledgeGraph:
 
         return sparql(self, query)
 
+    def paths(self, user: str, item: str, max_hops: int = 3, **options: Any) -> "pd.DataFrame":
+        """Typed walks from a user to an item and their contributions; see `kgenre.graph.paths.paths`."""
+        from .paths import paths
+
+        return paths(self, user, item, max_hops, **options)
+
+    def metapath(
+        self, expression: str, *, user: str | None = None, item: str | None = None
+    ) -> "pd.DataFrame":
+        """Where random walks along a metapath end; see `kgenre.graph.metapath.metapath`."""
+        from .metapath import metapath
+
+        return metapath(self, expression, user=user, item=item)
+
     def to_atomic(self, folder: str | Path) -> None:
         """Write RecBole atomic files; see `kgenre.graph.atomic_writer.write_atomic`."""
         from .atomic_writer import write_atomic

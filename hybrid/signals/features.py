@@ -1,89 +1,19 @@
 """Facts and text as item features and item-item similarities, shared by several signals."""
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from kgenre.graph.features import FactFeatures
+from kgenre.graph.features import fact_features as features_of
 from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
 
-@dataclass(frozen=True, eq=False)
-class FactFeatures:
-    """One binary column for each (relation, node) pair that at least two items share.
-
-    Attributes
-    ----------
-    matrix
-        float32 CSR of shape (n_items, n_features).
-    relation
-        For each column the index of its relation in `relations`.
-    node
-        For each column its node in the node space.
-    relations
-        The relations' names.
-    """
-
-    matrix: sparse.csr_matrix
-    relation: npt.NDArray[np.int32]
-    node: npt.NDArray[np.int32]
-    relations: tuple[str, ...]
-
-    def weighted(self, power: float) -> sparse.csr_matrix:
-        """Unit rows after weighting each column by its inverse document frequency to `power`."""
-        n_items = self.matrix.shape[0]
-        frequency = np.bincount(self.matrix.indices, minlength=self.matrix.shape[1])
-        idf = np.log(n_items / np.maximum(frequency, 1)) ** power
-        return unit_rows(self.matrix @ diagonal(idf))
-
-
 def fact_features(data: SignalData) -> FactFeatures:
-    """The features of all relations, each item's (relation, node) pairs.
-
-    A relation between items (a sequel) is read both ways and an item counts as linked to itself, so that the parts
-    of a series share a feature. A column that only one item has says nothing about similarity and is left out.
-    """
-    if "fact_features" in data._cache:
-        found: FactFeatures = data._cache["fact_features"]
-        return found
-    first, last = data.n_users, data.n_users + data.n_items
-    between: dict[str, sparse.csr_matrix] = {}
-    blocks: list[tuple[str, sparse.csr_matrix]] = []
-    for name, matrix in data.facts.items():
-        items = sparse.csr_matrix(matrix[:, first:last])
-        if items.nnz:
-            base = name.removesuffix("^-1")
-            both = items + items.T
-            between[base] = both if base not in between else between[base] + both
-            if matrix.nnz == items.nnz:
-                continue
-            matrix = sparse.csr_matrix(
-                sparse.hstack([matrix[:, :first], sparse.csr_matrix(items.shape), matrix[:, last:]])
-            )
-        blocks.append((name, matrix))
-    for name, matrix in between.items():
-        linked = (np.diff(sparse.csr_matrix(matrix).indptr) > 0).astype(np.float32)
-        series = sparse.csr_matrix(matrix + diagonal(linked))
-        empty = [sparse.csr_matrix((data.n_items, width)) for width in (first, data.n_nodes - last)]
-        blocks.append((name, sparse.csr_matrix(sparse.hstack([empty[0], series, empty[1]]))))
-    columns: list[sparse.csr_matrix] = []
-    relation: list[npt.NDArray[np.int32]] = []
-    node: list[npt.NDArray[np.int32]] = []
-    for index, (_, matrix) in enumerate(blocks):
-        frequency = np.bincount(matrix.indices, minlength=matrix.shape[1])
-        shared = np.flatnonzero((frequency > 1) & (frequency < data.n_items)).astype(np.int32)
-        columns.append(sparse.csr_matrix(matrix[:, shared]))
-        relation.append(np.full(len(shared), index, dtype=np.int32))
-        node.append(shared)
-    features = FactFeatures(
-        matrix=_binary(sparse.hstack(columns) if columns else sparse.csr_matrix((data.n_items, 0))),
-        relation=np.concatenate(relation) if relation else np.empty(0, dtype=np.int32),
-        node=np.concatenate(node) if node else np.empty(0, dtype=np.int32),
-        relations=tuple(name for name, _ in blocks),
-    )
-    data._cache["fact_features"] = features
-    return features
+    """The (relation, node) pairs of each item, computed once; see `kgenre.graph.features.fact_features`."""
+    if "fact_features" not in data._cache:
+        data._cache["fact_features"] = features_of(data.facts, data.n_users, data.n_items, data.n_nodes)
+    found: FactFeatures = data._cache["fact_features"]
+    return found
 
 
 def facts_cosine(data: SignalData, power: float) -> sparse.csr_matrix:
@@ -141,10 +71,3 @@ def without_diagonal(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     off = rows != matrix.indices
     return sparse.csr_matrix((matrix.data[off], (rows[off], matrix.indices[off])), shape=matrix.shape)
-
-
-def _binary(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    matrix = sparse.csr_matrix(matrix, dtype=np.float32)
-    matrix.sum_duplicates()
-    matrix.data[:] = 1.0
-    return matrix
