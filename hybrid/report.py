@@ -18,6 +18,7 @@ from .taste import preferences
 
 LENGTH = 10
 """Items listed for each user."""
+_CHANCE = {True: "beyond chance", False: "may be chance"}
 
 
 def report(state: ModelState, users: Sequence[str] = ()) -> str:
@@ -95,7 +96,7 @@ def _honesty(state: ModelState) -> str:
         rows.append(
             f'<tr class="{escape(str(row["kind"]))}"><th scope="row">{escape(str(row["name"]))}</th>'
             f"<td>{escape(str(row['kind']))}</td>"
-            f'<td class="number">{_number(row[ndcg])} {_bar(row[ndcg] / top)}</td>'
+            f'<td class="number"><span class="digits">{_number(row[ndcg])}</span> {_bar(row[ndcg] / top)}</td>'
             f'<td class="number">{_number(row[recall])}</td><td class="number">{_number(row["weight"], 2)}</td>'
             f"<td>{escape(str(row['verdict']))}</td></tr>"
         )
@@ -139,10 +140,10 @@ def _taste(state: ModelState, row: int) -> str:
         return f"<p>{' '.join(sentences)} No named fact stands out in what they like.</p>"
     rows = [
         f'<tr><th scope="row"><bdi>{escape(one.words)}</bdi></th><td class="number">{one.liked} of {one.of}</td>'
-        f'<td class="number">{one.expected:.1f}</td><td>{"yes" if one.beyond_chance else "perhaps not"}</td></tr>'
+        f'<td class="number">{one.expected:.1f}</td><td>{_CHANCE[one.beyond_chance]}</td></tr>'
         for one in found
     ]
-    head = ["more than the catalogue has it", "liked items", "expected by chance", "beyond chance"]
+    head = ["more than the catalogue has it", "liked items", "expected by chance", ""]
     return f"<p>{' '.join(sentences)}</p>{_table(head, rows)}"
 
 

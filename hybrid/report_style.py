@@ -32,6 +32,7 @@ thead th { color: var(--soft); font-weight: normal; white-space: nowrap }
 tbody th { font-weight: normal }
 tr:last-child > * { border-bottom: 0 }
 .number { font-variant-numeric: tabular-nums; white-space: nowrap }
+.digits { display: inline-block; min-width: 3.2rem }
 .peer { color: var(--soft) }
 .fusion > * { font-weight: 600 }
 .bar { display: inline-block; width: 6rem; height: .55rem; margin-left: .5rem; background: var(--tint);

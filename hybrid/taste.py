@@ -51,7 +51,7 @@ def preferences(kg: KnowledgeGraph, liked: npt.NDArray[np.integer], most: int = 
     # Another user is nobody's taste, and not to be told of.
     named[kg.slice(kg.users.label)] = False
     rows: list[tuple[str, int, int, int, float]] = []
-    p_values: list[npt.NDArray[np.float64]] = [np.empty(0)]
+    p_values: list[npt.NDArray[np.float64]] = []
     for relation, matrix in kg.item_facts().items():
         has_any = np.diff(matrix.indptr) > 0
         own = liked[has_any[liked]]
@@ -61,7 +61,7 @@ def preferences(kg: KnowledgeGraph, liked: npt.NDArray[np.integer], most: int = 
             continue
         n = int(has_any.sum())
         count = np.bincount(matrix[own].indices, minlength=kg.n_nodes)[nodes]
-        p_values.append(stats.hypergeom.sf(count - 1, n, degree[nodes], len(own)))
+        p_values.append(np.asarray(stats.hypergeom.sf(count - 1, n, degree[nodes], len(own))))
         expected = len(own) * degree[nodes] / n
         rows += [
             (relation, int(node), int(times), len(own), float(mean))

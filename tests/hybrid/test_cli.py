@@ -19,7 +19,7 @@ from kgenre.hybrid.recommender import HybridRecommender
 
 ROOT = Path(__file__).parents[2]
 MALFORMED = sorted(path.parent for path in (ROOT / "tests" / "malformed").glob("*/ERROR"))
-COMMANDS = ["demo", "import", "query", "fit", "recommend", "explain", "similar", "evaluate"]
+COMMANDS = ["demo", "import", "query", "fit", "recommend", "explain", "similar", "report", "evaluate"]
 Run = Callable[..., tuple[int, str, str]]
 COMMAND = [sys.executable, "-P", "-c", "from kgenre.hybrid.cli import main; main()"]
 """``kgenre`` of this Python, whether or not its script is on the path."""
