@@ -443,6 +443,12 @@ class KnowledgeGraph:
 
         write_atomic(self, folder)
 
+    def to_neo4j_csv(self, folder: str | Path) -> None:
+        """Write the CSV files of neo4j-admin's import; see `kgenre.graph.neo4j_csv.write_neo4j_csv`."""
+        from .neo4j_csv import write_neo4j_csv
+
+        write_neo4j_csv(self, folder)
+
     def to_hetero_data(self) -> "torch_geometric.data.HeteroData":
         """The graph as PyG `HeteroData`; see `kgenre.graph.export.to_hetero_data`."""
         from .export import to_hetero_data

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from scipy import sparse
 
 from .columns import ID, INTERACTED, ITEM_ID, NAME, SCORE, USER_ID
@@ -88,14 +89,16 @@ def metapath(
 def _frame(kg: KnowledgeGraph, here: sparse.csr_matrix, label: str) -> pd.DataFrame:
     here.sort_indices()
     order = np.argsort(-here.data, kind="stable")
-    order = order[here.data[order] > 0]
-    places = [kg.locate(int(node)) for node in here.indices[order]]
+    nodes = here.indices[order[here.data[order] > 0]].astype(np.int64)
+    places = np.searchsorted(kg.offsets, nodes, side="right") - 1
+    ids, names = (np.empty(len(nodes), dtype=object) for _ in range(2))
+    for place in np.unique(places):
+        table, mine = kg.tables[place], places == place
+        rows = nodes[mine] - kg.offsets[place]
+        ids[mine], names[mine] = table.vocabulary.ids[rows], table.names.take(pa.array(rows)).to_pylist()
     key = {kg.users.label: USER_ID, kg.items.label: ITEM_ID}.get(label, ID)
-    columns: dict[str, Any] = {_LABEL: [table.label for table, _ in places]} if label == _ANY else {}
-    columns[key] = [table.vocabulary[row] for table, row in places]
-    columns[NAME] = [table.names[row].as_py() for table, row in places]
-    columns[SCORE] = here.data[order]
-    return pd.DataFrame(columns)
+    columns: dict[str, Any] = {_LABEL: [kg.labels[place] for place in places]} if label == _ANY else {}
+    return pd.DataFrame({**columns, key: ids, NAME: names, SCORE: here.data[order][: len(nodes)]})
 
 
 def _transitions(kg: KnowledgeGraph, step: _Step, source: str) -> sparse.csr_matrix:

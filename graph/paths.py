@@ -89,7 +89,12 @@ def paths(
     found = _Walks(*(np.concatenate(parts) for parts in zip(*(w.columns() for w in walks), strict=True)))
     reached = found.via < 0 if max_hops == 2 else found.contribution != 0
     found = found.take(np.flatnonzero(reached))
-    order = np.argsort(-np.abs(found.contribution), kind="stable")
+    weight = -np.abs(found.contribution)
+    if limit is not None and limit < len(weight):
+        # Sorting all of what may be 100,000 walks would take longer than finding them.
+        found = found.take(np.flatnonzero(weight <= np.partition(weight, limit - 1)[limit - 1]))
+        weight = -np.abs(found.contribution)
+    order = np.argsort(weight, kind="stable")
     return _frame(kg, row, target, found.take(order[:limit]), history)
 
 
