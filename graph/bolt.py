@@ -17,6 +17,8 @@ from .errors import ConfigError, CypherError, DataError, StoreError, StoreUnavai
 
 # The error that follows says it better, and without a handler Python prints this one.
 logging.getLogger("neo4j.pool").addHandler(logging.NullHandler())
+# Warnings at every property that a graph might have but lacks.
+logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
 
 _FETCH = 10_000
 _WRITING = ("Neo.ClientError.Security.Forbidden", "Neo.ClientError.Statement.AccessMode")

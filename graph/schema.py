@@ -193,6 +193,11 @@ class GraphSchema(BaseModel):
         """What is the id, name and text of a label's nodes."""
         return self.labels.get(label, LabelSchema())
 
+    def differs(self, *parts: str) -> bool:
+        """Whether the schema, or these fields of it, differ from the layout that `GraphStore.write` makes."""
+        mine, written = self.model_dump(), GraphSchema().model_dump()
+        return any(mine[part] != written[part] for part in parts or written)
+
     def to_yaml(self) -> str:
         """The schema as YAML, only what differs from the defaults, below the reasons as comments."""
         comments = "".join(f"# {line}\n" for reason in self.reasons for line in textwrap.wrap(reason, 100))

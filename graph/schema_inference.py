@@ -8,7 +8,7 @@ from math import log10
 from typing import TYPE_CHECKING, Any
 
 from .bolt import Bolt, plain
-from .columns import INTERACTED, ITEM, TIMESTAMP, USER, WEIGHT
+from .columns import ID, INTERACTED, ITEM, NAME, TEXT, TIMESTAMP, USER, WEIGHT
 from .errors import ConfigError
 from .relation_names import WRITTEN_BACK, label_of, relation_of
 from .schema import GraphSchema, InteractionSchema, LabelSchema
@@ -89,10 +89,14 @@ def infer(store: "GraphStore") -> GraphSchema:
             f"{', '.join(map(str, patterns)) or 'no relationships'}; write a GraphSchema by hand"
         )
     user, item, kinds, events, reasons = chosen
-    if (user, item) == (USER, ITEM) and any(kind.type == INTERACTED for kind in kinds):
-        written = {name for name, of in labels.items() if of.schema == LabelSchema() or not of.count}
-        if written == set(labels) and len(kinds) == 1:
-            return GraphSchema(reasons=("the graph is one that kgenre wrote: the defaults fit",))
+    if (user, item, len(kinds), kinds[0].type) == (USER, ITEM, 1, INTERACTED) and all(
+        of.schema is not None
+        and of.schema.id == ID
+        and of.schema.name in (None, NAME)
+        and of.schema.text in (None, TEXT)
+        for of in labels.values()
+    ):
+        return GraphSchema(reasons=("the graph is one that kgenre wrote: the defaults fit",))
     used = {kind.type for kind in kinds} | {
         pattern.type for pattern in patterns if events & {pattern.head, pattern.tail}
     }

@@ -200,11 +200,13 @@ class GraphStore:
         frame
             id (user_id for users, item_id for items) and optionally name, text and properties.
         """
+        self._check_layout("labels")
         table = {USER: "users", ITEM: "items"}.get(label, label)
         self.write(KnowledgeGraph.from_frames(**{table: frame}))
 
     def add_interactions(self, frame: Any) -> None:
         """Add interactions: user_id, item_id[, weight, timestamp]; unknown users and items become nodes."""
+        self._check_layout()
         self.write(KnowledgeGraph.from_frames(frame))
 
     def add_facts(self, frame: Any) -> None:
@@ -213,6 +215,7 @@ class GraphStore:
         A head or tail without a label is the item of that id, else another node there of that id, else a new
         Entity.
         """
+        self._check_layout("labels")
         self.write(KnowledgeGraph.from_frames(facts=self._with_labels(frame)))
 
     def remove_nodes(self, label: str, ids: Sequence[str]) -> int:
@@ -223,12 +226,14 @@ class GraphStore:
 
     def remove_interactions(self, frame: Any) -> int:
         """Remove interactions (user_id, item_id); returns how many are gone."""
+        self._check_layout()
         table = to_polars(frame, "interactions")
         rows = pl.select(*(as_ids(table[column], "interactions") for column in (USER_ID, ITEM_ID))).rows()
         return self._remove(USER, INTERACTED, ITEM, rows)
 
     def remove_facts(self, frame: Any) -> int:
         """Remove facts (head_id, relation, tail_id[, head_label, tail_label]); returns how many are gone."""
+        self._check_layout("labels")
         table = self._with_labels(frame)
         taken = (INTERACTED, *WRITTEN_BACK)
         relations = {relation_of(name): name for name in types_in(self._bolt) if name not in taken}
@@ -247,6 +252,14 @@ class GraphStore:
             f"WHERE h.{ID} = row[0] AND t.{ID} = row[1] DELETE r"
         )
         return self._bolt.change(query, [list(row) for row in rows])
+
+    def _check_layout(self, *parts: str) -> None:
+        """Refuse to add to a graph in the layout of `write` where the schema says that it has another."""
+        if self.schema.differs(*parts):
+            raise ConfigError(
+                f"{self._bolt.place} is read through a schema of its own, which says nothing of how to write there; "
+                "change it in Cypher"
+            )
 
     def _stored_names(self, labels: Sequence[str]) -> list[str]:
         stored = {label_of(name): name for name in labels_in(self._bolt)}

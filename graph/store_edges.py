@@ -67,7 +67,7 @@ def _weighed(frame: pl.DataFrame, kind: InteractionSchema) -> pl.DataFrame:
         # Without a rating there is no opinion.
         opinion = pl.when(weight >= kind.threshold).then(1.0).otherwise(-1.0)
         weight = pl.when(weight.is_null()).then(0.0).otherwise(opinion)
-    return frame.with_columns(weight.fill_null(1.0) * kind.factor)
+    return frame.with_columns((weight.fill_null(1.0) * kind.factor).alias(WEIGHT))
 
 
 def _summed(frames: list[pl.DataFrame]) -> pl.DataFrame:

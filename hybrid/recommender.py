@@ -24,11 +24,12 @@ from .ranking import rank, rank_blocks
 from .report import report
 from .state import ModelState, single_history
 from .updates import Updates
+from .write_back import WriteBack
 
 log = logging.getLogger(__name__)
 
 
-class HybridRecommender(Updates):
+class HybridRecommender(Updates, WriteBack):
     """A hybrid recommender on a knowledge graph: several signals, blended with weights learned on validation.
 
     Parameters
@@ -85,7 +86,8 @@ class HybridRecommender(Updates):
         """
         kg = graph.snapshot(schema) if isinstance(graph, GraphStore) else graph
         # A store with labels of its own is read through its schema, but not written to.
-        self._store = graph if isinstance(graph, GraphStore) and schema is None else None
+        own = isinstance(graph, GraphStore) and (schema or graph.schema).differs()
+        self._store = graph if isinstance(graph, GraphStore) and not own else None
         held_out = None if validation is None else held_out_likes(kg, validation, "validation").likes
         self._state = fit(kg, self.config, held_out, self.text_encoder)
         if show:

@@ -187,7 +187,7 @@ def lists(users: list[str], items: list[str], reason: str | None = "because") ->
 
 
 STORED = "MATCH (u:Viewer)-[r:RECOMMENDED]->(m:Movie) RETURN u.id AS user, m.id AS item, r.rank AS rank, "
-STORED += "r.score AS score, r.reason AS reason, r.model AS model ORDER BY model, rank"
+STORED += "r.score AS score, r.reason AS reason, r.model AS model ORDER BY model, rank, user"
 
 
 def test_recommendations_are_relationships_and_replaced_by_model(films: GraphStore) -> None:

@@ -1,0 +1,154 @@
+"""What a fitted recommender knows, written back into a store: vectors of the items, and everybody's lists."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kgenre.encoders import TextEncoder
+from kgenre.graph import GraphStore
+from kgenre.graph.columns import ITEM_ID, REASON, USER_ID
+from kgenre.graph.errors import ConfigError
+from kgenre.graph.progress import bar
+
+from .data import FloatArray
+from .explanation import Explanation
+from .fitting import encode_texts
+from .signals.gnn import GNN
+from .signals.svd import ScaledSVD
+from .state import ModelState
+
+log = logging.getLogger(__name__)
+
+
+class WriteBack:
+    """What a `HybridRecommender` can write into a store."""
+
+    @property
+    def state(self) -> ModelState:
+        """The fitted model."""
+        raise NotImplementedError
+
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """What encodes names and texts."""
+        raise NotImplementedError
+
+    def recommend_blocks(
+        self, users: Sequence[str] | None = None, k: int = 10, *, candidates: Sequence[str] | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """Top lists, a frame per block of users."""
+        raise NotImplementedError
+
+    def explain(self, user: str | None = None, item: str | None = None) -> Explanation:
+        """Why an item has its score for a user."""
+        raise NotImplementedError
+
+    def write_vectors(self, store: GraphStore, *, property: str = "embedding") -> str:
+        """Store the items' vectors, for nearest neighbours by `GraphStore.nearest` and in Cypher.
+
+        They are the GNN's where it is in the fusion, else the SVD's, else those of the texts; neighbours by their
+        cosine are items that the same people like. An item without one is left out.
+
+        Parameters
+        ----------
+        store
+            Where the graph is from; ids are those of its `schema`.
+        property
+            Where to put them; see `GraphStore.write_vectors`.
+
+        Returns
+        -------
+        str
+            The vector index's name.
+
+        Raises
+        ------
+        ConfigError
+            If the store's schema names other items, or no signal has vectors.
+        UnknownIdError
+            If an item is not in the store.
+        """
+        items = self.state.kg.items
+        self._check_labels(store)
+        return store.write_vectors(items.label, list(items.vocabulary), self._vectors(), property=property)
+
+    def write_recommendations(
+        self,
+        store: GraphStore,
+        k: int = 10,
+        *,
+        users: Sequence[str] | None = None,
+        model: str = "kgenre",
+        reasons: bool = True,
+    ) -> int:
+        """Store everybody's list as (user)-[:RECOMMENDED {rank, score, reason, model}]->(item).
+
+        Parameters
+        ----------
+        store
+            Where the graph is from; ids are those of its `schema`.
+        k
+            Length of a list.
+        users
+            Only theirs; the model's other lists go.
+        model
+            Name of the model: its earlier lists are replaced; see `GraphStore.write_recommendations`.
+        reasons
+            Whether to say the strongest reason of each; it takes a few milliseconds an item.
+
+        Returns
+        -------
+        int
+            How many relationships there are now.
+
+        Raises
+        ------
+        ConfigError
+            If the store's schema names other users or items, or `k` is below 1.
+        UnknownIdError
+            If a user or item is not in the store.
+        """
+        self._check_labels(store)
+        blocks = self.recommend_blocks(users, k)
+        return store.write_recommendations(
+            map(self._with_reasons, blocks) if reasons else blocks, model=model
+        )
+
+    def _with_reasons(self, block: pd.DataFrame) -> pd.DataFrame:
+        pairs = list(zip(block[USER_ID], block[ITEM_ID], strict=True))
+        texts: list[Any] = []
+        for user, item in bar(pairs, desc="reasons", unit="pair"):
+            best = self.explain(user, item).best(1)
+            texts.append(best[0].text if best else None)
+        return block.assign(**{REASON: pd.Series(texts, index=block.index, dtype=object)})
+
+    def _check_labels(self, store: GraphStore) -> None:
+        kg, schema = self.state.kg, store.schema
+        if (kg.users.label, kg.items.label) != (schema.user_label, schema.item_label):
+            raise ConfigError(
+                f"the model's users and items are {kg.users.label} and {kg.items.label}, the store's schema has "
+                f"{schema.user_label} and {schema.item_label}; set store.schema to the one of the fit"
+            )
+
+    def _vectors(self) -> FloatArray:
+        signals = {signal.name: signal for signal in self.state.signals}
+        gnn, svd = signals.get(GNN.name), signals.get(ScaledSVD.name)
+        if isinstance(gnn, GNN):
+            parts = [encoder.item_vectors for encoder in gnn.encoders]
+            norms = [np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
+            # Unit rows side by side: their cosine is the mean over the models of the several seeds.
+            vectors = np.hstack(
+                [part / np.maximum(norm, 1e-12) for part, norm in zip(parts, norms, strict=True)]
+            )
+            return np.where(gnn.blind[:, None], np.nan, vectors).astype(np.float32)
+        if isinstance(svd, ScaledSVD):
+            return np.where(svd.blind[:, None], np.nan, svd.outward).astype(np.float32)
+        text, _ = encode_texts(self.state.kg, self.text_encoder)
+        if text is None:
+            raise ConfigError(
+                "no signal has vectors of items, and no item has a text; fit with the signal svd or gnn"
+            )
+        return text
