@@ -13,6 +13,7 @@ from kgenre.graph.errors import ConfigError, did_you_mean
 from .fusion import FusionConfig
 from .signals import SIGNALS, Signal, SignalConfig
 from .signals.closed_form import ClosedFormConfig, SlimConfig
+from .signals.cold import ColdConfig
 from .signals.facts import FactsConfig
 from .signals.gnn import GNNConfig
 from .signals.multihop import MultiHopConfig
@@ -38,12 +39,17 @@ class ValidationConfig(BaseModel):
         Cut of the ndcg that everything is chosen by.
     users
         At most so many users are looked at while choosing.
+    cold_items
+        Whether to validate also on items that nobody is known to like, a share of the items held out with all their
+        likes, and give such items weights of their own: ``auto`` where they are 5 % of the catalogue, ``always`` or
+        ``never``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     share: float = Field(0.1, gt=0, lt=1)
     k: int = Field(20, ge=1)
     users: int = Field(3000, ge=1)
+    cold_items: Literal["auto", "always", "never"] = "auto"
 
 
 class HybridConfig(BaseModel):
@@ -68,6 +74,7 @@ class HybridConfig(BaseModel):
         "svd",
         "gnn",
         "facts",
+        "cold",
     )
     fusion: FusionConfig = FusionConfig()
     validation: ValidationConfig = ValidationConfig()
@@ -84,6 +91,7 @@ class HybridConfig(BaseModel):
     svd: ScaledSVDConfig = ScaledSVDConfig()
     gnn: GNNConfig = GNNConfig()
     facts: FactsConfig = FactsConfig()
+    cold: ColdConfig = ColdConfig()
     similarity: SimilarityConfig = SimilarityConfig()
 
     if not TYPE_CHECKING:

@@ -28,7 +28,9 @@ from .tuning import Fitted, Validation, fit_signal
 
 log = logging.getLogger(__name__)
 
-_DENSE = ("closed_form", "slim")
+_DENSE = ("closed_form", "slim", "cold")
+COLD_SHARE = 0.05
+"""Share of the catalogue that items without likes must be before they are validated on their own."""
 
 
 @dataclass
@@ -186,6 +188,8 @@ def _names(config: HybridConfig, data: SignalData, run: _Run) -> list[str]:
 def _possible(name: str, config: HybridConfig, data: SignalData, run: _Run) -> bool:
     if config.fusion.method != "learned" or name in CARD:
         return True
+    if name == "cold" and not _judges_cold_items(config, data):
+        return False
     if name in _DENSE and data.n_items > MAX_ITEMS:
         run.note(f"signal {name} is left out: {data.n_items} items are more than {MAX_ITEMS} allow")
         return False
@@ -193,6 +197,12 @@ def _possible(name: str, config: HybridConfig, data: SignalData, run: _Run) -> b
         run.note("signal facts is left out: no fact touches an item")
         return False
     return True
+
+
+def _judges_cold_items(config: HybridConfig, data: SignalData) -> bool:
+    if config.validation.cold_items == "auto":
+        return float((data.item_degree == 0).mean()) >= COLD_SHARE
+    return config.validation.cold_items == "always"
 
 
 def _fit_signals(

@@ -2,6 +2,7 @@
 
 from .base import Signal, SignalConfig
 from .closed_form import ClosedForm, Slim
+from .cold import Cold
 from .facts import Facts
 from .gnn import GNN
 from .multihop import MultiHop
@@ -12,7 +13,18 @@ from .text import TextCosine
 
 SIGNALS: dict[str, type[Signal]] = {
     signal.name: signal
-    for signal in (MultiHop, TextCosine, Popularity, ClosedForm, Slim, ScaledSVD, GNN, Facts, Similarity)
+    for signal in (
+        MultiHop,
+        TextCosine,
+        Popularity,
+        ClosedForm,
+        Slim,
+        ScaledSVD,
+        GNN,
+        Facts,
+        Cold,
+        Similarity,
+    )
 }
 """Every signal by its name."""
 
@@ -20,6 +32,7 @@ __all__ = [
     "GNN",
     "SIGNALS",
     "ClosedForm",
+    "Cold",
     "Facts",
     "MultiHop",
     "Popularity",

@@ -1,4 +1,8 @@
-"""Facts and text as item features and item-item similarities, shared by several signals."""
+"""Facts, text and words as item features and item-item similarities, shared by several signals."""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -6,6 +10,8 @@ from scipy import sparse
 from kgenre.graph.features import FactFeatures
 from kgenre.graph.features import fact_features as features_of
 from kgenre.hybrid.data import FloatArray, SignalData, diagonal
+
+_WORD = re.compile(r"\w+")
 
 
 def fact_features(data: SignalData) -> FactFeatures:
@@ -43,6 +49,44 @@ def text_cosine(data: SignalData, power: float) -> FloatArray:
         data._cache[key] = cosine
     result: FloatArray = data._cache[key]
     return result
+
+
+def word_features(data: SignalData, power: float) -> sparse.csr_matrix:
+    """Words and pairs of neighbouring words that at least two texts share, CSR of shape (n_items, n_features).
+
+    A word counts 1 + log of its occurrences times its inverse document frequency to `power`; rows of length 1, empty
+    without text.
+    """
+    if "word_counts" not in data._cache:
+        counts = word_counts(data.texts, data.n_items, pairs=True)
+        shared = np.bincount(counts.indices, minlength=counts.shape[1]) > 1
+        data._cache["word_counts"] = sparse.csr_matrix(counts[:, shared])
+    return unit_rows(tf_idf(data._cache["word_counts"], power))
+
+
+def word_counts(texts: Sequence[str | None], n_items: int, pairs: bool = False) -> sparse.csr_matrix:
+    """Counts of each word (with `pairs` also of each two in a row) in each text: float32 CSR (n_items, n_words)."""
+    index: dict[str, int] = {}
+    rows: list[int] = []
+    columns: list[int] = []
+    for row, text in enumerate(texts):
+        words = _WORD.findall((text or "").casefold())
+        if pairs:
+            words += [f"{one} {two}" for one, two in pairwise(words)]
+        rows += [row] * len(words)
+        columns += [index.setdefault(word, len(index)) for word in words]
+    ones = np.ones(len(rows), dtype=np.float32)
+    counts = sparse.csr_matrix((ones, (rows, columns)), shape=(n_items, max(len(index), 1)))
+    counts.sum_duplicates()
+    return counts
+
+
+def tf_idf(counts: sparse.csr_matrix, power: float = 1.0) -> sparse.csr_matrix:
+    """``(1 + log count) (1 + log((1 + n) / (1 + df)))^power``, of the shape of `counts`."""
+    frequency = np.bincount(counts.indices, minlength=counts.shape[1])
+    idf = (np.log((1 + counts.shape[0]) / (1 + frequency)) + 1) ** power
+    values = (1 + np.log(counts.data)) * idf[counts.indices].astype(np.float32)
+    return sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape, dtype=np.float32)
 
 
 def centred(vectors: FloatArray) -> FloatArray:

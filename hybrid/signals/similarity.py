@@ -1,6 +1,5 @@
 """The seed's similarities between a user's profile and an item: cosine, Jaccard, TF-IDF."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
@@ -12,9 +11,7 @@ from kgenre.graph.errors import ConfigError
 from kgenre.hybrid.data import FloatArray, SignalData
 
 from .base import Signal, SignalConfig, dense, pack, unpack
-from .features import fact_features, unit, unit_rows
-
-_WORD = re.compile(r"\w+")
+from .features import fact_features, tf_idf, unit, unit_rows, word_counts
 
 
 def similarity(user: npt.ArrayLike, item: npt.ArrayLike, method: str = "cosine") -> float:
@@ -67,7 +64,7 @@ class Similarity(Signal):
             else:
                 self.vectors = unit(np.nan_to_num(data.item_text))
         elif self.config.method == "tfidf":
-            self.vectors = unit_rows(_tfidf(data.texts, data.n_items))
+            self.vectors = unit_rows(tf_idf(word_counts(data.texts, data.n_items)))
         else:
             self.vectors = fact_features(data).matrix
         self.blind = np.asarray(abs(self.vectors).sum(axis=1)).ravel() == 0
@@ -119,20 +116,3 @@ class Similarity(Signal):
 
 def _norms(matrix: Any) -> FloatArray:
     return np.asarray(np.linalg.norm(dense(matrix), axis=1), dtype=np.float32)
-
-
-def _tfidf(texts: tuple[str | None, ...], n_items: int) -> sparse.csr_matrix:
-    index: dict[str, int] = {}
-    rows: list[int] = []
-    columns: list[int] = []
-    for row, text in enumerate(texts):
-        for word in _WORD.findall((text or "").casefold()):
-            rows.append(row)
-            columns.append(index.setdefault(word, len(index)))
-    ones = np.ones(len(rows), dtype=np.float32)
-    counts = sparse.csr_matrix((ones, (rows, columns)), shape=(n_items, max(len(index), 1)))
-    counts.sum_duplicates()
-    frequency = np.bincount(counts.indices, minlength=counts.shape[1])
-    idf = np.log((1 + n_items) / (1 + frequency)) + 1
-    counts.data = (1 + np.log(counts.data)) * idf[counts.indices].astype(np.float32)
-    return counts

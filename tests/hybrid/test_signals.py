@@ -45,6 +45,7 @@ COMES_FIRST = {
     "svd": "partner",
     "gnn": "partner",
     "facts": "cousin",
+    "cold": "echo",
     "similarity cosine": "echo",
     "similarity jaccard": "cousin",
     "similarity tfidf": "echo",
@@ -222,7 +223,7 @@ def test_the_planted_item_comes_first(case: str, signal: Signal, data: SignalDat
     assert top_k(mask(signal.score(history), history), 1)[0, 0] == index(COMES_FIRST[case])
 
 
-@pytest.mark.parametrize("case", ["multihop", "text", "closed_form", "slim", "svd", "gnn"])
+@pytest.mark.parametrize("case", ["multihop", "text", "closed_form", "slim", "svd", "gnn", "cold"])
 def test_one_taste_comes_before_the_other(case: str, fitted: dict[str, Signal], index: Index):
     """Films of space that somebody of that taste has not seen stand before all films of love."""
     space, love = [index(f"s{i}") for i in range(10)], [index(f"l{i}") for i in range(10)]

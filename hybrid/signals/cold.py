@@ -1,0 +1,114 @@
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+
+from kgenre.hybrid.data import FloatArray, SignalData
+
+from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, dense
+from .closed_form import ClosedForm, ClosedFormConfig, check_size, inverted
+from .features import centred, fact_features, unit, word_features
+
+
+class ColdConfig(SignalConfig):
+    """Settings of `Cold`.
+
+    Attributes
+    ----------
+    ridge
+        Penalty of the regression; the kernel has a mean diagonal of 1.
+    text, facts
+        Weights of text cosine and facts cosine beside that of words in the kernel.
+    own
+        What a liked item says for itself, and by its features for those like it; the closed form has 0 there.
+    word_power, fact_power
+        Exponents of the inverse document frequency of words and of facts.
+    regularization, dropout, user_power
+        Of the closed form whose columns are learned; see `ClosedFormConfig`.
+    """
+
+    ridge: float = Field(1.5, gt=0)
+    text: float = Field(0.1, ge=0)
+    facts: float = Field(0.1, ge=0)
+    own: float = Field(0.05, ge=0)
+    word_power: float = Field(0.5, ge=0)
+    fact_power: float = Field(1.5, ge=0)
+    regularization: float = Field(200.0, gt=0)
+    dropout: float = Field(0.7, ge=0, lt=1)
+    user_power: float = Field(0.25, ge=0)
+
+
+class Cold(ItemSimilaritySignal):
+    """What an item's own words, text and facts say about who will like it: every item as if nobody had yet.
+
+    Column i of a closed form's item-item matrix B says which liked items speak for item i. The columns of liked items
+    are the targets of a kernel ridge regression with intercept on the items' features (words and pairs of words, text
+    vectors, facts), which predicts the columns of the others; a column's size is learned with it, so that an item whose
+    features are those of popular ones is expected to be popular. The column of a liked item is its leave-one-out
+    prediction ``B_i - (B A^-1)_i / (A^-1)_ii`` with ``A = K + ridge I``, which is what the regression says without it.
+    Targets that are smoothed by the closed form and not the likes themselves: that is worth .05 of ndcg@20 among
+    unseen items of MovieLens-1M.
+
+    Raises
+    ------
+    ConfigError
+        From `fit`, above 20,000 items.
+    """
+
+    name = "cold"
+    Config: ClassVar[type[SignalConfig]] = ColdConfig
+    search: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "ridge": (1.5, 0.5, 4.0),
+        "regularization": (200.0, 50.0, 800.0),
+        "text": (0.1, 0.0, 0.4, 2.0),
+        "facts": (0.1, 0.0, 0.4, 2.0),
+    }
+
+    def fit(self, data: SignalData) -> Self:  # noqa: D102
+        check_size(self.name, data.n_items)
+        kernel = self._kernel(data)
+        known = np.diag(kernel) > 0
+        warm = np.flatnonzero(known & (data.item_degree > 0))
+        self.blind = ~known
+        self.similarity = np.zeros((data.n_items, data.n_items), dtype=np.float32)
+        if not len(warm):
+            self.blind[:] = True
+            return self
+        kernel /= np.diag(kernel)[warm].mean()
+        kernel += 1.0
+        targets = self._targets(data)[:, warm]
+        system = kernel[np.ix_(warm, warm)]
+        system[np.diag_indices_from(system)] += self.config.ridge
+        inverse = inverted(system)
+        dual = targets @ inverse
+        cold = np.flatnonzero(known & (data.item_degree == 0))
+        self.similarity[:, cold] = dual @ kernel[np.ix_(warm, cold)]
+        self.similarity[:, warm] = targets - dual / np.diag(inverse)
+        return self
+
+    def extend(self, data: SignalData, moves: Moves) -> Signal:
+        """With new items the regression is solved again; it is a closed form."""
+        return self if moves.same_items else super().extend(data, moves)
+
+    def _kernel(self, data: SignalData) -> FloatArray:
+        config = self.config
+        words = word_features(data, config.word_power)
+        kernel = dense(words @ words.T)
+        if config.text and data.item_text is not None:
+            vectors = np.nan_to_num(unit(centred(data.item_text)))
+            kernel += config.text * (vectors @ vectors.T)
+        if config.facts:
+            facts = fact_features(data).weighted(config.fact_power)
+            kernel += config.facts * dense(facts @ facts.T)
+        return kernel
+
+    def _targets(self, data: SignalData) -> FloatArray:
+        config = self.config
+        shared = {key: getattr(config, key) for key in ("regularization", "dropout", "user_power")}
+        key = f"cold targets {shared}"
+        if key not in data._cache:
+            form = ClosedForm(ClosedFormConfig(facts=0.0, text=0.0, **shared)).fit(data)
+            data._cache[key] = dense(form.similarity)
+        targets: FloatArray = data._cache[key].copy()
+        np.fill_diagonal(targets, config.own)
+        return targets
