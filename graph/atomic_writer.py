@@ -13,7 +13,7 @@ from .atomic import RELATION_ID
 from .columns import ENTITY, ENTITY_ID, HEAD_ID, ITEM_ID, NAME, TAIL_ID, TEXT, TIMESTAMP, USER_ID, WEIGHT
 from .errors import DataError
 from .knowledge_graph import KnowledgeGraph, NodeTable
-from .texts import is_description
+from .texts import is_description, name_column
 
 log = logging.getLogger(__name__)
 
@@ -102,11 +102,10 @@ def _interactions(kg: KnowledgeGraph) -> pl.DataFrame:
 
 
 def _nodes(table: NodeTable, key: str, lost: list[str]) -> pl.DataFrame:
-    columns = [
-        pl.Series(f"{key}:token", table.vocabulary.ids.tolist(), dtype=pl.String),
-        # Even where nobody has a name: a property such as movie_title would be read as one.
-        _plain(pl.Series(f"{NAME}:token_seq", table.names), lost),
-    ]
+    columns = [pl.Series(f"{key}:token", table.vocabulary.ids.tolist(), dtype=pl.String)]
+    # Even where nobody has a name, if a property such as movie_title would be read as one.
+    if table.names.null_count < len(table) or name_column(table.properties.column_names):
+        columns.append(_plain(pl.Series(f"{NAME}:token_seq", table.names), lost))
     if key == ITEM_ID and table.texts.null_count < len(table):
         columns.append(_plain(pl.Series(f"{TEXT}:token_seq", table.texts), lost))
     for name in table.properties.column_names:

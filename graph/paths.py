@@ -21,6 +21,8 @@ DISLIKED = "DISLIKED"
 """What the edges of likes and dislikes are called in a path."""
 
 FloatArray = npt.NDArray[np.float64]
+_History = tuple[npt.NDArray[np.int32], FloatArray]
+"""Items that a user has an opinion on, and 1 or -1 for each."""
 
 
 def paths(
@@ -188,17 +190,16 @@ def _scale(
     return int(leads.sum()) / total if total > 0 else 1.0
 
 
-def _history(kg: KnowledgeGraph, user: int) -> sparse.csr_matrix:
-    """The user's likes as 1, dislikes as -1; CSR of shape (1, n_items)."""
-    likes, dislikes = kg.likes[user], kg.dislikes[user]
-    items = np.concatenate((likes.indices, dislikes.indices))
-    values = np.concatenate((np.ones(likes.nnz), -np.ones(dislikes.nnz)))
-    row = sparse.csr_matrix((values, (np.zeros(len(items), np.int32), items)), shape=(1, kg.n_items))
-    row.sort_indices()
-    return row
+def _history(kg: KnowledgeGraph, user: int) -> _History:
+    """The user's likes as 1, dislikes as -1."""
+    inter = kg.interactions
+    # In their own type: else all of them would be converted first.
+    mine = slice(*np.searchsorted(inter.user, np.array([user, user + 1], dtype=inter.user.dtype)))
+    opinion = np.sign(inter.weight[mine]).astype(np.float64)
+    return inter.item[mine][opinion != 0], opinion[opinion != 0]
 
 
-def _fact_walks(kg: KnowledgeGraph, history: sparse.csr_matrix, target: int, share: float) -> _Walks:
+def _fact_walks(kg: KnowledgeGraph, history: _History, target: int, share: float) -> _Walks:
     model = _model(kg)
     matrix = model.features.matrix
     wanted = np.zeros(matrix.shape[1], dtype=bool)
@@ -222,7 +223,7 @@ def _fact_walks(kg: KnowledgeGraph, history: sparse.csr_matrix, target: int, sha
 
 
 def _user_walks(
-    kg: KnowledgeGraph, history: sparse.csr_matrix, target: int, alpha: float, beta: float, share: float
+    kg: KnowledgeGraph, history: _History, target: int, alpha: float, beta: float, share: float
 ) -> _Walks:
     model = _model(kg)
     wanted = np.zeros(kg.n_users, dtype=bool)
@@ -235,64 +236,50 @@ def _user_walks(
 
 
 def _reach(
-    edges: sparse.csr_matrix, history: sparse.csr_matrix, target: int, wanted: npt.NDArray[np.bool_]
+    edges: sparse.csr_matrix, history: _History, target: int, wanted: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
     """The edges from the history's items, less the target, to wanted nodes: item, node, the item's weight."""
-    kept = history.indices != target
-    items, values = history.indices[kept], history.data[kept]
-    rows = edges[items]
-    hit = wanted[rows.indices]
-    place = np.repeat(np.arange(len(items)), np.diff(rows.indptr))[hit]
-    return items[place].astype(np.int64), rows.indices[hit].astype(np.int64), values[place].astype(np.float64)
+    kept = history[0] != target
+    items, values = history[0][kept], history[1][kept]
+    starts, counts = edges.indptr[items], edges.indptr[items + 1] - edges.indptr[items]
+    ends = np.cumsum(counts)
+    # The rows' entries one after the other, as edges[items] has them, without a copy of their data.
+    entries = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + counts, counts)
+    nodes = edges.indices[entries]
+    hit = np.flatnonzero(wanted[nodes])
+    place = np.searchsorted(ends, hit, side="right")
+    return items[place].astype(np.int64), nodes[hit].astype(np.int64), values[place]
 
 
-def _frame(
-    kg: KnowledgeGraph, user: int, target: int, walks: _Walks, history: sparse.csr_matrix
-) -> pd.DataFrame:
-    opinions = dict(zip(history.indices.tolist(), history.data.tolist(), strict=True))
-    names = _model(kg).features.relations
+def _frame(kg: KnowledgeGraph, user: int, target: int, walks: _Walks, history: _History) -> pd.DataFrame:
+    opinions = dict(zip(history[0].tolist(), history[1].tolist(), strict=True))
+    relations = _model(kg).features.relations
     nodes = {int(node): kg.locate(int(node)) for node in np.unique(walks.via) if node >= 0}
     here, there = kg.users.name(user), kg.items.name(target)
     rows: list[tuple[Any, ...]] = []
-    for start, relation, via, contribution in zip(*(c.tolist() for c in walks.columns()), strict=True):
+    for start, relation, via in zip(
+        walks.start.tolist(), walks.relation.tolist(), walks.via.tolist(), strict=True
+    ):
         edge = DISLIKED if opinions[start] < 0 else LIKED
-        head = f"{here} -{edge}-> {kg.items.name(start)}"
-        name = LIKED if relation < 0 else names[relation]
+        head, item = f"{here} -{edge}-> {kg.items.name(start)}", kg.items.vocabulary[start]
+        name = LIKED if relation < 0 else relations[relation]
         base = name.removesuffix("^-1")
         if via < 0:
-            rows.append(
-                (
-                    contribution,
-                    2,
-                    kg.items.vocabulary[start],
-                    name,
-                    None,
-                    None,
-                    None,
-                    f"{head} -{base}- {there}",
-                )
-            )
+            rows.append((2, item, name, None, None, None, f"{head} -{base}- {there}"))
             continue
         table, place = nodes[via]
-        there_and_back = (f"-{base}->", f"<-{base}-")
-        if relation < 0 or name != base:
-            there_and_back = there_and_back[::-1]
-        elif table is kg.items:
-            there_and_back = (f"-{base}-", f"-{base}-")
-        path = f"{head} {there_and_back[0]} {table.name(place)} {there_and_back[1]} {there}"
-        key = table.vocabulary[place]
-        rows.append(
-            (
-                contribution,
-                3,
-                kg.items.vocabulary[start],
-                name,
-                table.label,
-                key,
-                table.names[place].as_py(),
-                path,
-            )
-        )
-    columns = [CONTRIBUTION, HOPS, ITEM_ID, RELATION, "via_label", "via_id", "via_name", PATH]
-    # As objects, so that one frame's missing names are like another's.
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[4:7], object))
+        forth, back = f"-{base}->", f"<-{base}-"
+        if table is kg.items:
+            forth = back = f"-{base}-"
+        elif relation < 0 or name != base:
+            forth, back = back, forth
+        path = f"{head} {forth} {table.name(place)} {back} {there}"
+        rows.append((3, item, name, table.label, table.vocabulary[place], table.names[place].as_py(), path))
+    columns: dict[str, Any] = {CONTRIBUTION: walks.contribution}
+    names = (HOPS, ITEM_ID, RELATION, "via_label", "via_id", "via_name", PATH)
+    for name, values in zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True):
+        # As objects, so that one frame's missing names are like another's.
+        column = np.empty(len(rows), dtype=np.int64 if name == HOPS else object)
+        column[:] = values
+        columns[name] = pd.Series(column, dtype=column.dtype)
+    return pd.DataFrame(columns)
