@@ -59,7 +59,9 @@ class Bolt:
         self.database = database
         self.place = place
         self.read_only = read_only
+        self.user = auth[0] if auth else None
         self.closed = False
+        self._bookmark_manager = neo4j.GraphDatabase.bookmark_manager()
         try:
             self.driver = neo4j.GraphDatabase.driver(
                 address,
@@ -121,6 +123,14 @@ class Bolt:
             done.nodes_created + done.nodes_deleted + done.relationships_created + done.relationships_deleted
         )
 
+    def bookmarks(self) -> tuple[str | None, list[str]]:
+        """Name of the database, and the bookmarks of a read transaction: in Neo4j of the last commit."""
+        with self.errors(), self._session(chained=False) as session:
+            database = session.run("RETURN 1").consume().database
+            found = session.last_bookmarks().raw_values
+        self._bookmark_manager.update_bookmarks((), found)
+        return database, sorted(found)
+
     def transaction(self, statements: list[tuple[str, dict[str, Any]]]) -> None:
         """Run queries with their parameters in one transaction: all of them take effect or none."""
         self.check_writable()
@@ -153,11 +163,17 @@ class Bolt:
             raise DataError(f"the {kind} {name[:60]!r}... is too long for the embedded store; rename it")
         return "`" + name.replace("`", "``") + "`"
 
-    def _session(self, read_only: bool = False) -> neo4j.Session:
+    def _session(self, read_only: bool = False, chained: bool = True) -> neo4j.Session:
         if self.closed:
             raise StoreUnavailableError(f"{self.place} is closed; connect again")
         mode = neo4j.READ_ACCESS if read_only or self.read_only else neo4j.WRITE_ACCESS
-        return self.driver.session(database=self.database, fetch_size=_FETCH, default_access_mode=mode)
+        return self.driver.session(
+            database=self.database,
+            fetch_size=_FETCH,
+            default_access_mode=mode,
+            # In a cluster no session sees less than one before it.
+            bookmark_manager=self._bookmark_manager if chained else None,
+        )
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:

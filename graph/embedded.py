@@ -17,6 +17,7 @@ from typing import Any
 
 from . import sharing
 from .errors import MissingDependencyError, StoreError, StoreUnavailableError
+from .store_state import begin_run, end_run
 
 DATABASE = "kgenre"
 USER = "root"
@@ -151,10 +152,15 @@ class EmbeddedServer:
                     f"cannot open the store in {self.folder} for reading only: {_detail(answer)}"
                 )
 
-    def stop(self) -> None:
+    def stop(self, last: int | None = None) -> None:
         """Leave; returns when the server is gone if nobody else has the store open.
 
         Close the driver first, or the server waits for it.
+
+        Parameters
+        ----------
+        last
+            Number of the last transaction that wrote, for `kgenre.graph.store_state`.
         """
         if os.getpid() != self._owner or self._clients < 0:
             return
@@ -163,13 +169,13 @@ class EmbeddedServer:
             if self.pid is not None:
                 sharing.note_client(clients, joined=False)
             sharing.unlock(clients)
-            self._await_end(clients)
+            self._await_end(clients, last)
         finally:
             os.close(clients)
 
-    def _await_end(self, clients: int) -> None:
+    def _await_end(self, clients: int, last: int | None) -> None:
         deadline = time.monotonic() + _STOP_TIMEOUT
-        while not self._ended():
+        while not self._ended(last):
             if not sharing.try_lock(clients, fcntl.LOCK_EX) and sharing.try_lock(clients, fcntl.LOCK_SH):
                 # Neither alone nor is the server closing: others have the store open.
                 sharing.unlock(clients)
@@ -182,13 +188,14 @@ class EmbeddedServer:
                 return
             time.sleep(0.02)
 
-    def _ended(self) -> bool:
-        """Whether neither server nor supervisor is left."""
+    def _ended(self, last: int | None) -> bool:
+        """Whether neither server nor supervisor is left; noted if so."""
         lock = sharing.open_file(self.folder / sharing.LOCK)
         try:
             if not sharing.try_lock(lock, fcntl.LOCK_EX):
                 return False
             sharing.unregister(self.folder)
+            end_run(self.folder, last)
             return True
         finally:
             os.close(lock)
@@ -224,6 +231,7 @@ class EmbeddedServer:
         os.ftruncate(lock, 0)
         os.ftruncate(self._clients, 0)
         _password(self.folder)
+        begin_run(self.folder)
         _CHILDREN.append(_spawn(self.folder, lock))
         sharing.register(self.folder)
 

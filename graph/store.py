@@ -30,8 +30,10 @@ from .errors import ConfigError
 from .knowledge_graph import KnowledgeGraph
 from .relation_names import WRITTEN_BACK, label_of, relation_of
 from .schema import GraphSchema
+from .snapshot_cache import cached_snapshot
 from .store_catalogue import labels_in, types_in
 from .store_read import read_graph
+from .store_state import transaction_number
 from .store_write import write_graph
 from .tables import as_ids, check_columns, to_polars
 
@@ -163,6 +165,9 @@ class GraphStore:
     def snapshot(self, schema: GraphSchema | None = None) -> KnowledgeGraph:
         """The store's content as a frozen `KnowledgeGraph`; equal to what was written.
 
+        A large one is also kept as files, in the embedded store's folder or the user's cache folder, and taken
+        from there until anybody writes to the store (see `kgenre.graph.store_state`).
+
         Parameters
         ----------
         schema
@@ -173,7 +178,8 @@ class GraphStore:
         ConfigError
             If the schema does not fit; the message names the label, property or query and what is there.
         """
-        return read_graph(self._bolt, schema or self.schema)
+        schema = schema or self.schema
+        return cached_snapshot(self._bolt, self._server, schema, lambda: read_graph(self._bolt, schema))
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -493,9 +499,10 @@ def _shut_down(owner: int, bolt: Bolt, server: embedded.EmbeddedServer | None) -
     # A forked child inherits the store but must not end its parent's server.
     if os.getpid() != owner:
         return
+    last = None if server is None else transaction_number(server)
     try:
         # First the driver: the server waits 20 to 40 s for open connections.
         bolt.close()
     finally:
         if server is not None:
-            server.stop()
+            server.stop(last)
