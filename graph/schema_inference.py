@@ -32,10 +32,12 @@ _ITEMS = (
 _VIEWS = "viewed clicked saw opened visited browsed impression view click"
 _TAKES = "interacted bought purchased ordered played listened watched read liked likes played rented borrowed"
 _RATES = "rated reviewed rating review"
+_DISLIKES = "disliked hid hidden blocked returned refunded skipped dismissed reported"
 _WEIGHTS = "weight rating stars score rate value count plays times quantity qty amount n"
 _RATINGS = "rating stars score rate"
 _TIMES = "timestamp time at date datetime when ts created createdat updatedat day"
 _VIEW_FACTOR = 0.2
+_DISLIKE_FACTOR = -1.0
 
 
 def _words(name: str) -> list[str]:
@@ -166,7 +168,8 @@ def _describe(bolt: Bolt, label: _Label, values: dict[str, list[Any]], n: int, u
         )[0]
         if counts == [label.count, label.count]:
             why = "has a uniqueness constraint" if key in constrained else "is there once on every node"
-            name = _name(values, key)
+            # A slug or a log-in may be read; a number may not.
+            name = _name(values, key) or (key if _id_rank(key) > 1 and _is_text(values[key]) else None)
             text = _text(values, {key, name})
             label.schema = LabelSchema(id=key, name=name, text=text)
             label.reason = (
@@ -259,26 +262,40 @@ def _choose(bolt: Bolt, labels: dict[str, _Label], patterns: list[_Pattern]) -> 
     possible = [candidate for candidate in candidates if candidate is not None]
     if not possible:
         return None
-    score, user, item, kind, event, reason = max(possible, key=lambda candidate: candidate[0])
-    kinds, reasons, events = [kind], [reason], {event} - {""}
-    # Other kinds of interactions of the same users with the same items.
-    for other in sorted(possible, key=lambda candidate: -candidate[0]):
-        same = other[1:3] == (user, item) and other[3] not in kinds and other[0] > score / 2
-        if same and (not other[4] or other[4] not in events):
-            kinds.append(other[3])
-            reasons.append(other[5])
-            events |= {other[4]} - {""}
+    best = max(possible, key=lambda candidate: candidate.score)
+    user, item, kinds, reasons, events = best.user, best.item, [best.kind], [best.reason], {best.event} - {""}
+    # Other kinds of interactions of the same users with the same items, if they are called so: who acted in a film
+    # and who reviewed it may both be persons.
+    for other in sorted(possible, key=lambda candidate: -candidate.score):
+        same = (other.user, other.item) == (user, item) and other.kind not in kinds and other.named
+        if same and (not other.event or other.event not in events):
+            kinds.append(other.kind)
+            reasons.append(other.reason)
+            events |= {other.event} - {""}
     return user, item, kinds, events, reasons
 
 
-_Candidate = tuple[float, str, str, InteractionSchema, str, str]
+@dataclass
+class _Candidate:
+    """What could be the interactions; an event is a label that only stands between, or empty."""
+
+    score: float
+    user: str
+    item: str
+    kind: InteractionSchema
+    named: bool
+    event: str
+    reason: str
 
 
-def _value(user: str, item: str, types: Iterable[str], keys: Iterable[str], count: int) -> float:
-    verbs = any(_hints(type_, f"{_VIEWS} {_TAKES} {_RATES}") for type_ in types)
+def _is_interaction(types: Iterable[str]) -> bool:
+    return any(_hints(type_, f"{_VIEWS} {_TAKES} {_RATES} {_DISLIKES}") for type_ in types)
+
+
+def _value(user: str, item: str, types: list[str], keys: Iterable[str], count: int) -> float:
     measured = any(_hints(key, f"{_WEIGHTS} {_TIMES}") for key in keys)
     users, items = _hints(user, _USERS) - _hints(user, _ITEMS), _hints(item, _ITEMS) - _hints(item, _USERS)
-    return 3.0 * users + 2.0 * items + 2.0 * verbs + measured + log10(max(count, 1)) / 2
+    return 3.0 * users + 2.0 * items + 2.0 * _is_interaction(types) + measured + log10(max(count, 1)) / 2
 
 
 def _one_hop(labels: dict[str, _Label], pattern: _Pattern) -> _Candidate | None:
@@ -293,7 +310,8 @@ def _one_hop(labels: dict[str, _Label], pattern: _Pattern) -> _Candidate | None:
         f"interactions: {pattern}, {pattern.count} of {pattern.heads} {pattern.head} with {pattern.tails} "
         f"{pattern.tail}{notes}"
     )
-    return score, pattern.head, pattern.tail, kind, "", reason
+    named = _is_interaction([pattern.type])
+    return _Candidate(score, pattern.head, pattern.tail, kind, named, "", reason)
 
 
 def _have_ids(labels: dict[str, _Label], *names: str) -> bool:
@@ -313,6 +331,9 @@ def _kind(pattern: _Pattern) -> tuple[InteractionSchema, str]:
         if _hints(weight, _RATINGS) and low > 0 and high > low:
             settings["threshold"] = (low + high) / 2
             notes += f", a rating: a like from the middle, {settings['threshold']:g}, on, a dislike below"
+    elif _hints(pattern.type, _DISLIKES):
+        settings["factor"] = _DISLIKE_FACTOR
+        notes += f"; a dislike: factor {_DISLIKE_FACTOR:g}"
     elif _hints(pattern.type, _VIEWS):
         settings["factor"] = _VIEW_FACTOR
         notes += f"; a view says less than a choice: factor {_VIEW_FACTOR}"
@@ -360,7 +381,7 @@ def _two_hops(bolt: Bolt, labels: dict[str, _Label], first: _Pattern, second: _P
             f"interactions: {first} and {second}, since every {event} is of one {user} and so no more than what "
             f"stands between {user} and {item}"
         )
-        return score, user, item, kind, event, reason
+        return _Candidate(score, user, item, kind, _is_interaction(types), event, reason)
     return None
 
 

@@ -38,9 +38,18 @@ def _whole(text: str) -> int:
 
 
 Source = Annotated[
-    str, Argument(help="Folder of atomic files, RDF file, store folder, or bolt:// or neo4j:// address.")
+    str,
+    Argument(
+        help="Folder of atomic files or tables, RDF file, store folder, or bolt:// or neo4j:// address."
+    ),
 ]
 Store = Annotated[str, Option("--store", help="Folder of an embedded store, or bolt:// or neo4j:// address.")]
+Schema = Annotated[
+    str | None,
+    Option(
+        "--schema", help="YAML file that says how a store with labels of its own reads (see kgenre schema)."
+    ),
+]
 Model = Annotated[str, Argument(help="Folder that `kgenre fit` wrote.")]
 
 
@@ -72,11 +81,15 @@ def demo(
 
 
 @app.command("import", epilog="Example: kgenre import ml-100k/ --store films")
-def import_(source: Source, store: Store) -> None:
+def import_(source: Source, store: Store, schema: Schema = None) -> None:
     """Write a source's graph into a store."""
+    from kgenre.graph import GraphBuilder
     from kgenre.graph.source import open_store, read_source
 
-    graph = read_source(source).graph
+    graph = read_source(source, schema).graph
+    if schema is not None:
+        # From here on in the layout that needs no schema.
+        graph = GraphBuilder().add_graph(graph).build()
     with open_store(store, create=True) as target:
         try:
             target.write(graph)
@@ -114,19 +127,53 @@ def query(
 def doctor(
     source: Source,
     format: Annotated[str, Option("--format", help="table or json.")] = "table",
+    schema: Schema = None,
 ) -> None:
     """Examine a graph before it costs a training run: exit status 0 healthy, 1 with errors or warnings."""
     _one_of("--format", format, ("table", "json"))
     from kgenre.graph.doctor import examine, is_healthy, report
     from kgenre.graph.source import read_source
 
-    findings = examine(read_source(source).graph)
+    findings = examine(read_source(source, schema).graph)
     if format == "json":
         typer.echo(json.dumps([finding.to_dict() for finding in findings], ensure_ascii=False))
     else:
         typer.echo(report(findings))
     if not is_healthy(findings):
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: kgenre schema bolt://localhost > schema.yaml")
+def schema(
+    store: Annotated[str, Argument(help="Folder of an embedded store, or bolt:// or neo4j:// address.")],
+) -> None:
+    """Propose how a store with labels of its own reads: YAML to edit, with the reasons as comments."""
+    from kgenre.graph import GraphSchema
+    from kgenre.graph.source import open_store
+
+    with open_store(store) as target:
+        typer.echo(GraphSchema.infer(target).to_yaml(), nl=False)
+
+
+@app.command(epilog="Example: kgenre export films backup/")
+def export(
+    source: Source,
+    folder: Annotated[str, Argument(help="Folder to write.")],
+    schema: Schema = None,
+    format: Annotated[
+        str,
+        Option(
+            "--format", help="parquet, which `kgenre import` reads, or neo4j-csv for neo4j-admin's import."
+        ),
+    ] = "parquet",
+) -> None:
+    """Write a store's (or any source's) graph into files."""
+    _one_of("--format", format, ("parquet", "neo4j-csv"))
+    from kgenre.graph.source import read_source
+
+    graph = read_source(source, schema).graph
+    graph.save(folder) if format == "parquet" else graph.to_neo4j_csv(folder)
+    typer.echo(f"{graph!r} is in {folder}")
 
 
 @app.command(epilog="Example: kgenre stores")
@@ -151,6 +198,7 @@ def fit(
     seed: Annotated[
         int | None, Option("--seed", parser=_whole, metavar="INTEGER", help="Seed of all random choices.")
     ] = None,
+    schema: Schema = None,
 ) -> None:
     """Fit a recommender and save it."""
     from kgenre.graph.source import read_source
@@ -164,7 +212,7 @@ def fit(
     if seed is not None:
         settings = settings.updated({"seed": seed})
     check_target(model)
-    data = read_source(source)
+    data = read_source(source, schema)
     recommender = HybridRecommender(settings).fit(data.graph, data.validation, show=False)
     recommender.save(model)
     typer.echo(recommender.state.report.text())

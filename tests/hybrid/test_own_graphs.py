@@ -105,7 +105,7 @@ MUSIC = Graph(
     user_label: Listener
     item_label: Song
     labels:
-      Listener: {id: login, name: null, text: null}
+      Listener: {id: login, name: login, text: null}
       Song: {id: uri, name: title, text: [mood, lyrics]}
       Band: {id: name, text: null}
     interactions: {type: PLAYED, weight: count, timestamp: at}
