@@ -64,7 +64,13 @@ def _read_nodes(bolt: Bolt, schema: GraphSchema) -> Nodes:
             continue
         properties = [{key: value for key, value in row[1].items() if value is not None} for row in rows]
         ids = _ids(label, of.id, properties)
-        names, texts, rest = _columns(label, schema, properties)
+        keys = _keys(properties)
+        if of.properties is not None:
+            # Only what the schema names was read; a message tells what there is.
+            query = f"MATCH (n:{quoted(bolt, stored[label])}) UNWIND keys(n) AS key RETURN DISTINCT key"
+            keys = sorted(row[0] for row in bolt.run(query))
+        _require_properties(label, schema.labels.get(label), keys)
+        names, texts, rest = _columns(of, properties)
         nodes.builder.add_nodes(label, ids, names, texts, rest)
         start = len(nodes.ids)
         nodes.rows.update((row[0], start + i) for i, row in enumerate(rows))
@@ -132,16 +138,13 @@ def _keys(properties: list[dict[str, Any]]) -> list[str]:
 
 
 def _columns(
-    label: str, schema: GraphSchema, properties: list[dict[str, Any]]
+    of: LabelSchema, properties: list[dict[str, Any]]
 ) -> tuple[pl.Series, pl.Series, dict[str, pl.Series]]:
-    of = schema.label(label)
-    keys = _keys(properties)
-    _require_properties(label, schema.labels.get(label), keys)
     names = [_string(row.get(of.name)) if of.name else None for row in properties]
     texts = [_text(of, row) for row in properties]
     used = {of.id, of.name, of.text if isinstance(of.text, str) and "{" not in of.text else None}
     rest = {}
-    for key in keys:
+    for key in _keys(properties):
         if key not in used:
             # A property that is called like a column it does not fill.
             name = key + "_" if key in (ID, NAME, TEXT) else key

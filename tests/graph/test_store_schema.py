@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
@@ -10,8 +11,8 @@ from kgenre.graph.errors import ConfigError, DataError
 
 SHOP = """
 CREATE (ann:Customer {nr: 7, fullName: 'Ann'}), (bob:Customer {nr: 8, fullName: 'Bob'}),
-       (tea:Product {sku: 'T-1', title: 'Tea', about: 'Green', price: 3}),
-       (pot:Product {sku: 'P-1', title: 'Pot', about: 'Iron', price: 40.5}),
+       (tea:Product {sku: 'T-1', title: 'Tea', about: 'Green', price: 3, kind: 'ware'}),
+       (pot:Product {sku: 'P-1', title: 'Pot', about: 'Iron', price: 40.5, kind: 'ware'}),
        (asia:Region {id: 'asia', name: 'Asia', text: 'A continent'}),
        (one:Order {id: 'o1', at: datetime('2020-01-02T00:00:00Z')}), (two:Order {id: 'o2'}),
        (ann)-[:PLACED]->(one), (bob)-[:PLACED]->(two),
@@ -23,6 +24,12 @@ ORDERS = """
 MATCH (c:Customer)-[:PLACED]->(o:Order)-[h:HOLDS]->(p:Product)
 RETURN c.nr AS user_id, p.sku AS item_id, h.n AS weight, o.at AS timestamp
 """
+FACT = {
+    "relation": "FROM",
+    "query": "MATCH (p:Product)-[:GROWN_IN]->(r:Region) RETURN p.sku AS head_id, r.id AS tail_id, 0.5 AS weight",
+    "head_label": "Product",
+    "tail_label": "Region",
+}
 LABELS = {
     "Customer": {"id": "nr", "name": "fullName", "text": None},
     "Product": {"id": "sku", "name": "title", "text": "{title}: {about}"},
@@ -71,6 +78,101 @@ def test_text_from_a_list_of_properties(shop: GraphStore) -> None:
     assert shop.snapshot(shop_schema(labels=labels)).items.texts.to_pylist() == ["Pot. Iron", "Tea. Green"]
 
 
+def test_facts_by_a_query(shop: GraphStore) -> None:
+    kg = shop.snapshot(shop_schema(fact_types=[], facts=[FACT]))
+    assert kg.relations == ("FROM",)
+    facts = kg.relation("FROM")
+    assert [(kg.node_id(facts.head[0]), kg.node_id(facts.tail[0]))] == [("T-1", "asia")]
+    assert facts.weight is not None
+    assert facts.weight.tolist() == [0.5]
+
+
+def test_only_the_properties_that_the_schema_names(shop: GraphStore) -> None:
+    labels = LABELS | {"Product": {"id": "sku", "name": "title", "text": None, "properties": ["kind"]}}
+    assert shop.snapshot(shop_schema(labels=labels)).items.properties.column_names == ["kind"]
+
+
+def test_a_schema_s_query_cannot_write(shop: GraphStore) -> None:
+    query = "CREATE (x:Sneaked) WITH x MATCH (c:Customer) RETURN c.nr AS user_id, 'T-1' AS item_id"
+    if "embedded" not in repr(shop):
+        with pytest.raises(ConfigError, match="the interactions query of the schema fails"):
+            shop.snapshot(shop_schema(interactions={"query": query}))
+        assert shop.cypher("MATCH (n:Sneaked) RETURN n").empty
+
+
+def test_store_that_is_read_through_a_schema_is_not_added_to_in_kgenre_s_layout(shop: GraphStore) -> None:
+    before, shop.schema = shop.schema, shop_schema()
+    frame = pd.DataFrame({"user_id": ["7"], "item_id": ["T-1"]})
+    fact = pd.DataFrame({"head_id": ["T-1"], "relation": ["R"], "tail_id": ["asia"]})
+    try:
+        for change in (
+            lambda: shop.add_interactions(frame),
+            lambda: shop.remove_interactions(frame),
+            lambda: shop.add_nodes("Product", pd.DataFrame({"id": ["x"]})),
+            lambda: shop.add_facts(fact),
+        ):
+            with pytest.raises(ConfigError, match="read through a schema of its own"):
+                change()
+    finally:
+        shop.schema = before
+    assert shop.cypher("MATCH (n) RETURN count(n) AS n")["n"][0] == 7
+
+
+# -- proposals -------------------------------------------------------------------------------------
+
+
+def test_proposal_knows_who_acted_from_who_reviewed(store: GraphStore) -> None:
+    store.cypher("""
+        CREATE (a:Person {name: 'Ann'}), (b:Person {name: 'Bob'}), (k:Person {name: 'Keanu'}),
+               (m:Movie {title: 'Speed', tagline: 'Get ready for rush hour, everybody, right here and right now'}),
+               (n:Movie {title: 'Chain'}), (:Log {line: 1}), (:Log {line: 1}),
+               (k)-[:ACTED_IN {roles: ['Jack']}]->(m), (k)-[:ACTED_IN]->(n), (b)-[:ACTED_IN]->(n),
+               (a)-[:REVIEWED {rating: 90}]->(m), (b)-[:REVIEWED {rating: 10}]->(m),
+               (a)-[:REVIEWED {rating: 60}]->(n), (a)-[:FOLLOWS]->(b)
+    """)
+    schema = GraphSchema.infer(store)
+    assert (schema.user_label, schema.item_label) == ("Person", "Movie")
+    (kind,) = schema.interactions
+    assert (kind.type, kind.weight, kind.threshold) == ("REVIEWED", "rating", 50)
+    assert schema.label("Movie").text == "tagline"
+    assert set(schema.fact_types or ()) == {"ACTED_IN", "FOLLOWS"}
+    text = schema.to_yaml()
+    assert "# left out Log (2 nodes): no property is there once on every node" in text
+    kg = store.snapshot(GraphSchema.from_yaml(text))
+    assert kg.relations == ("ACTED_IN", "FOLLOWS")
+    assert (kg.likes.nnz, kg.dislikes.nnz) == (2, 1)
+
+
+def test_uniqueness_constraint_makes_an_id(store: GraphStore) -> None:
+    store.create_index("unique", "Gadget", "serial")
+    store.cypher("""
+        CREATE (u:User {id: 'u'}), (v:User {id: 'v'}), (g:Gadget {id: 'x', serial: 's1'}),
+               (u)-[:BOUGHT]->(g), (v)-[:BOUGHT]->(g)
+    """)
+    schema = GraphSchema.infer(store)
+    assert schema.label("Gadget").id == "serial"
+    assert "id 'serial' has a uniqueness constraint" in schema.to_yaml()
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("RETURN 1", "the store is empty"),
+        (
+            "CREATE (:A {id: 1})-[:R]->(:A {id: 2})",
+            r"nothing in the store looks like users and items: .*\(:A\)",
+        ),
+    ],
+)
+def test_nothing_to_propose_says_what_there_is(store: GraphStore, query: str, message: str) -> None:
+    store.cypher(query)
+    with pytest.raises(ConfigError, match=message):
+        GraphSchema.infer(store)
+
+
+# -- what does not fit -----------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -94,6 +196,29 @@ def test_text_from_a_list_of_properties(shop: GraphStore) -> None:
             {"labels": LABELS | {"Product": {"id": "price"}}},
             r"property 'price' of label 'Product' holds 40.5; an id is a string or whole number",
         ),
+        (
+            {"interactions": {"type": "VIEWED", "weight": "starz"}},
+            r"no relationship of type 'VIEWED' has the property 'starz'.*they have at, stars; nearest: stars",
+        ),
+        (
+            {"interactions": {"type": "VIEWED", "threshold": 3}},
+            r"no relationship of type 'VIEWED' has the property 'weight'",
+        ),
+        ({"interactions": ["VIEWED", "RATED"]}, r"no relationship type 'RATED'"),
+        ({"interactions": {"query": "MATCH (c RETURN c"}}, r"the interactions query of the schema fails: .*"),
+        (
+            {"labels": LABELS | {"Product": {"id": "sku", "name": "title", "properties": ["prize"]}}},
+            r"no node of label 'Product' has the property 'prize'.*nearest: price",
+        ),
+        (
+            {"labels": LABELS | {"Product": {"id": "kind"}}},
+            r"property 'kind' of label 'Product' holds 'ware' on 2 nodes; an id is unique",
+        ),
+        (
+            {"facts": [FACT | {"query": "MATCH (p:Product) RETURN p.sku AS head_id, 'x' AS tail_id"}]},
+            r"query for the facts 'FROM' returns tail_id 'x', which is no id of label 'Region' \(2 of 2 rows\)",
+        ),
+        ({"facts": [FACT | {"tail_label": "Land"}]}, r"no label 'Land'"),
         (
             {"interactions": {"query": "MATCH (c:Customer) RETURN c.nr AS user"}},
             r"the interactions query returns user; it must",
@@ -131,6 +256,8 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
     (tmp_path / "schema.yaml").write_text(schema.to_yaml())
     assert GraphSchema.from_yaml(tmp_path / "schema.yaml") == schema
     assert GraphSchema.from_yaml(GraphSchema().to_yaml()) == GraphSchema()
+    several = shop_schema(interactions=["VIEWED", {"query": ORDERS, "factor": -0.5}], facts=[FACT])
+    assert GraphSchema.from_yaml(several.to_yaml()) == several
 
 
 @pytest.mark.parametrize(
@@ -142,6 +269,9 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
             r"interactions.0 in the graph schema: .*either a relationship type or",
         ),
         ("user_label: Item", r"users and items cannot share the label 'Item'"),
+        ("interactions: [A, A]", r"the interaction type 'A' stands twice"),
+        ("interactions: []", r"give at least one kind of interaction"),
+        ("interactions: {type: A, factor: .nan}", r"interactions.0.factor in the graph schema"),
         ("a: [", "the schema is not YAML"),
     ],
 )
