@@ -21,6 +21,8 @@ logging.getLogger("neo4j.pool").addHandler(logging.NullHandler())
 logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
 
 _FETCH = 10_000
+_RETRY = 10.0
+"""Seconds for which a transaction that lost its connection is tried again."""
 _WRITING = ("Neo.ClientError.Security.Forbidden", "Neo.ClientError.Statement.AccessMode")
 """What the engines call an attempt to write by who may only read."""
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -68,7 +70,7 @@ class Bolt:
                 auth=auth,
                 user_agent="kgenre",
                 connection_timeout=10.0,
-                max_transaction_retry_time=10.0,
+                max_transaction_retry_time=_RETRY,
             )
         except (ValueError, neo4j.exceptions.DriverError) as error:
             raise ConfigError(f"cannot use the address {address}: {_line(str(error))}") from None
@@ -117,7 +119,7 @@ class Bolt:
         def work(transaction: neo4j.ManagedTransaction) -> neo4j.SummaryCounters:
             return transaction.run(query, rows=rows).consume().counters
 
-        with self.errors(), self._session() as session:
+        with self.errors(writing=True), self._session() as session:
             done = session.execute_write(work)
         return (
             done.nodes_created + done.nodes_deleted + done.relationships_created + done.relationships_deleted
@@ -139,7 +141,7 @@ class Bolt:
             for query, parameters in statements:
                 transaction.run(query, parameters).consume()
 
-        with self.errors(), self._session() as session:
+        with self.errors(writing=True), self._session() as session:
             session.execute_write(work)
 
     def check_writable(self) -> None:
@@ -176,17 +178,26 @@ class Bolt:
         )
 
     @contextlib.contextmanager
-    def errors(self) -> Iterator[None]:
-        """Translate the driver's errors."""
+    def errors(self, writing: bool = False) -> Iterator[None]:
+        """Translate the driver's errors; of a transaction that writes they say what became of it."""
         try:
             yield
         except neo4j.exceptions.AuthError:
             raise StoreUnavailableError(
                 f"{self.place} refused the user or password; pass auth=(user, password)"
             ) from None
-        except (neo4j.exceptions.ServiceUnavailable, neo4j.exceptions.SessionExpired, OSError):
+        except neo4j.exceptions.IncompleteCommit:
             raise StoreUnavailableError(
-                f"{self.place} does not answer; start it or check the address"
+                f"the connection to {self.place} broke while a batch was being committed: it is stored whole or not "
+                "at all, and those before it are stored; connect again and repeat the call, which adds only what is "
+                "missing"
+            ) from None
+        except (neo4j.exceptions.ServiceUnavailable, neo4j.exceptions.SessionExpired, OSError):
+            absent = (
+                "; the batch under way is not stored, those before it are: repeat the call" if writing else ""
+            )
+            raise StoreUnavailableError(
+                f"{self.place} does not answer; start it or check the address{absent}"
             ) from None
         except neo4j.exceptions.Neo4jError as error:
             raise self._translated(error) from None
