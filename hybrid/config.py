@@ -14,6 +14,7 @@ from .fusion import FusionConfig
 from .signals import SIGNALS, Signal, SignalConfig
 from .signals.closed_form import ClosedFormConfig, SlimConfig
 from .signals.cold import ColdConfig
+from .signals.cold_gnn import ColdGNNConfig
 from .signals.facts import FactsConfig
 from .signals.gnn import GNNConfig
 from .signals.multihop import MultiHopConfig
@@ -75,6 +76,7 @@ class HybridConfig(BaseModel):
         "gnn",
         "facts",
         "cold",
+        "cold_gnn",
     )
     fusion: FusionConfig = FusionConfig()
     validation: ValidationConfig = ValidationConfig()
@@ -92,6 +94,7 @@ class HybridConfig(BaseModel):
     gnn: GNNConfig = GNNConfig()
     facts: FactsConfig = FactsConfig()
     cold: ColdConfig = ColdConfig()
+    cold_gnn: ColdGNNConfig = ColdGNNConfig()
     similarity: SimilarityConfig = SimilarityConfig()
 
     if not TYPE_CHECKING:

@@ -120,7 +120,7 @@ class Explanation:
 
 def explain(state: ModelState, history: sparse.csr_matrix, seen: sparse.csr_matrix, item: int) -> Explanation:
     """Explain one item (by index) for a history of one row."""
-    weights = state.weights_for(history)[0]
+    weights = state.weights_for(history, state.is_cold(item))[0]
     rows: list[dict[str, Any]] = []
     by_taste = np.zeros(history.nnz)
     by_text = np.zeros(history.nnz)
@@ -148,7 +148,7 @@ def explain(state: ModelState, history: sparse.csr_matrix, seen: sparse.csr_matr
         parts = parts * (weight / float(standardised.deviation[0]))
         # Rounding of the signal's own float32 sum is spread, so that the reasons sum to the ledger to the last digit.
         parts += (contribution - parts.sum()) / len(parts)
-        if signal.name in ("text", "similarity"):
+        if signal.name in ("text", "similarity") or signal.for_unseen:
             by_text += parts
         else:
             by_taste += parts
@@ -204,6 +204,8 @@ def _reasons(
                 reasons.append(Reason("history", liked_id, contribution, words))
         if by_text[position]:
             words = f"{did} {name}; its description is close to this one's"
+            if state.is_cold(item):
+                words = f"{did} {name}; those who like it tend to like what is described as this is"
             reasons.append(Reason("text", liked_id, float(by_text[position]), words))
     if popularity:
         share = float(kg.likes[:, item].nnz) / max(kg.n_users, 1)

@@ -15,22 +15,20 @@ from kgenre.graph import KnowledgeGraph
 from kgenre.graph.errors import DataError
 from kgenre.graph.progress import bar
 
+from .cold import ColdTask, ColdWeights, learn_cold_weights, matched_scale
 from .config import CARD, HybridConfig
 from .data import FloatArray, SignalData
 from .fusion import learn_weights, standardise
 from .honesty import peers
-from .metrics import hits_of, mask, recall, top_k
-from .signals import Signal
+from .signals import SIGNALS, Signal
 from .signals.closed_form import MAX_ITEMS, ClosedFormConfig, SlimConfig
 from .split import hold_out
 from .state import FitReport, ModelState, signed
-from .tuning import Fitted, Validation, fit_signal
+from .tuning import Fitted, Validation, fit_signal, refit_signal
 
 log = logging.getLogger(__name__)
 
 _DENSE = ("closed_form", "slim", "cold")
-COLD_SHARE = 0.05
-"""Share of the catalogue that items without likes must be before they are validated on their own."""
 
 
 @dataclass
@@ -99,8 +97,10 @@ def fit(
             held_out = sparse.csr_matrix(held_out - held_out.multiply(training))
             held_out.eliminate_zeros()
     seen = _union(kg.seen, None if own_split else held_out)
-    names = _names(config, whole, run)
-    if not np.diff(held_out.indptr).any():
+    validated = bool(held_out.nnz)
+    task = ColdTask.of(whole, kg.dislikes, config) if validated else None
+    names = _names(config, whole, task is not None, run)
+    if not validated:
         reason = (
             "nobody has the three likes it takes to hold one out"
             if own_split
@@ -117,12 +117,21 @@ def fit(
         config.validation.users,
         config.seed,
     )
-    fitted = _fit_signals(config, names, data, validation, run)
+    fitted, unseen = _fit_signals(config, names, data, validation, task, run)
     with run.stage("fusion"):
         weights, fused, fused_ndcg = _fuse(config, fitted, validation)
     honesty = _honesty(config, fitted, weights, fused, fused_ndcg, data, validation, run)
+    used, cold_weights = weights > 0, None
+    if task is not None:
+        with run.stage("fusion"):
+            learned = learn_cold_weights(task, names, unseen, config)
+            cold_weights = learned.weights * matched_scale(fused, validation, learned.fused, task.validation)
+            used |= cold_weights > 0
+            rows = _cold_honesty(task, unseen, names, cold_weights, learned, honesty)
+            honesty = pd.concat([honesty, rows], ignore_index=True)
     chosen = config.model_copy(update={name: fitted[name].signal.config for name in names})
-    kept = [name for name in names if weights[names.index(name)] > 0 or name in CARD]
+    kept = [name for name, use in zip(names, used, strict=True) if use or name in CARD]
+    places = [names.index(name) for name in kept]
     signals = [fitted[name].signal for name in kept]
     if own_split:
         with run.stage("refit on everything"):
@@ -133,7 +142,7 @@ def fit(
         config=chosen,
         kg=kg,
         signals=tuple(signals),
-        weights=np.array([weights[names.index(name)] for name in kept]),
+        weights=weights[places],
         histories=signed(kg.likes, kg.dislikes),
         seen=seen,
         report=FitReport(
@@ -145,6 +154,8 @@ def fit(
             n_pairs=int(validation.relevant.nnz),
             cross_fitted=config.fusion.method == "learned",
         ),
+        cold_weights=None if cold_weights is None else cold_weights[places],
+        cold=None if cold_weights is None else whole.item_degree == 0,
     )
 
 
@@ -178,17 +189,17 @@ def _union(one: sparse.csr_matrix, two: sparse.csr_matrix | None) -> sparse.csr_
     return both
 
 
-def _names(config: HybridConfig, data: SignalData, run: _Run) -> list[str]:
-    names = [name for name in config.signals if _possible(name, config, data, run)]
+def _names(config: HybridConfig, data: SignalData, unseen: bool, run: _Run) -> list[str]:
+    names = [name for name in config.signals if _possible(name, config, data, unseen, run)]
     if config.fusion.method == "learned":
         names += [name for name in CARD if name not in names]
     return names
 
 
-def _possible(name: str, config: HybridConfig, data: SignalData, run: _Run) -> bool:
+def _possible(name: str, config: HybridConfig, data: SignalData, unseen: bool, run: _Run) -> bool:
     if config.fusion.method != "learned" or name in CARD:
         return True
-    if name == "cold" and not _judges_cold_items(config, data):
+    if SIGNALS[name].for_unseen and not unseen:
         return False
     if name in _DENSE and data.n_items > MAX_ITEMS:
         run.note(f"signal {name} is left out: {data.n_items} items are more than {MAX_ITEMS} allow")
@@ -199,16 +210,17 @@ def _possible(name: str, config: HybridConfig, data: SignalData, run: _Run) -> b
     return True
 
 
-def _judges_cold_items(config: HybridConfig, data: SignalData) -> bool:
-    if config.validation.cold_items == "auto":
-        return float((data.item_degree == 0).mean()) >= COLD_SHARE
-    return config.validation.cold_items == "always"
-
-
 def _fit_signals(
-    config: HybridConfig, names: list[str], data: SignalData, validation: Validation, run: _Run
-) -> dict[str, Fitted]:
+    config: HybridConfig,
+    names: list[str],
+    data: SignalData,
+    validation: Validation,
+    task: ColdTask | None,
+    run: _Run,
+) -> tuple[dict[str, Fitted], dict[str, Fitted]]:
+    """Signals fitted on the training likes, and those that were tried on held-out items without these."""
     fitted: dict[str, Fitted] = {}
+    unseen: dict[str, Fitted] = {}
     with bar(total=len(names), desc="signals", unit="signal") as progress:
         # The closed form comes before SLIM, which takes over what was found for the prior they share.
         for name in sorted(names, key=lambda name: name == "slim"):
@@ -217,9 +229,15 @@ def _fit_signals(
             if name == "slim" and "closed_form" in fitted and config.tune:
                 signal = type(signal)(_inherit(config.slim, fitted["closed_form"].signal.config))
             with run.stage(name):
-                fitted[name] = fit_signal(signal, data, validation, config.tune)
+                if task is not None and signal.for_unseen:
+                    unseen[name] = task.tune(signal, config.tune)
+                    fitted[name] = refit_signal(unseen[name].signal, data, validation)
+                else:
+                    fitted[name] = fit_signal(signal, data, validation, config.tune)
+                    if task is not None and signal.judges_unseen:
+                        unseen[name] = refit_signal(fitted[name].signal, task.data, task.validation)
             progress.update()
-    return {name: fitted[name] for name in names}
+    return {name: fitted[name] for name in names}, unseen
 
 
 def _inherit(slim: SlimConfig, found: ClosedFormConfig) -> SlimConfig:
@@ -267,12 +285,12 @@ def _honesty(
             verdict = "earns its weight"
         else:
             verdict = "no weight; stays in the ledger" if name in CARD else "no weight; dropped"
-        rows.append((name, "signal", found.ndcg, _recall(found.scores, validation), float(weight), verdict))
+        rows.append((name, "signal", found.ndcg, validation.recall(found.scores), float(weight), verdict))
     if config.baselines:
         with run.stage("peers"):
             for peer in bar(peers(data.n_items), desc="peers", unit="peer"):
                 found = fit_signal(peer, data, validation, config.tune)
-                recalled = _recall(found.scores, validation)
+                recalled = validation.recall(found.scores)
                 verdict = "beaten" if found.ndcg < fused_ndcg else "not beaten"
                 rows.append((peer.name, "peer", found.ndcg, recalled, float("nan"), verdict))
                 if found.ndcg >= fused_ndcg:
@@ -280,15 +298,31 @@ def _honesty(
                         f"{peer.name} alone reaches {found.ndcg:.4f} on validation and the fusion {fused_ndcg:.4f}: "
                         "the simpler model is as good here"
                     )
-    rows.append(("fusion", "fusion", fused_ndcg, _recall(fused, validation), 1.0, "what you get"))
+    rows.append(("fusion", "fusion", fused_ndcg, validation.recall(fused), 1.0, "what you get"))
     k = validation.k
     return pd.DataFrame(rows, columns=["name", "kind", f"ndcg@{k}", f"recall@{k}", "weight", "verdict"])
 
 
-def _recall(scores: FloatArray, validation: Validation) -> float:
-    ranked = top_k(mask(scores.copy(), validation.seen), validation.k)
-    hits = hits_of(ranked, validation.relevant)
-    return float(recall(hits, np.diff(validation.relevant.indptr).astype(np.int64)).mean())
+def _cold_honesty(
+    task: ColdTask,
+    unseen: dict[str, Fitted],
+    names: list[str],
+    weights: np.ndarray[Any, np.dtype[np.float64]],
+    learned: ColdWeights,
+    honesty: pd.DataFrame,
+) -> pd.DataFrame:
+    """Rows of the honesty table for the ranking of held-out items among each other."""
+    rows: list[tuple[str, str, float, float, float, str]] = []
+    for name, weight in zip(names, weights, strict=True):
+        if name in unseen:
+            found = unseen[name]
+            verdict = "for items without likes" if weight > 0 else "no weight for items without likes"
+            rows.append(
+                (name, "unseen", found.ndcg, task.validation.recall(found.scores), float(weight), verdict)
+            )
+    recalled = task.validation.recall(learned.fused)
+    rows.append(("fusion", "unseen", learned.ndcg, recalled, 1.0, "what you get among items without likes"))
+    return pd.DataFrame(rows, columns=honesty.columns)
 
 
 def _without_validation(

@@ -168,6 +168,7 @@ def changed(state: ModelState, kg: KnowledgeGraph, encoder: TextEncoder) -> Mode
         signals=tuple(signal.extend(data, moves) for signal in state.signals),
         histories=signed(kg.likes, kg.dislikes),
         seen=both,
+        cold=None if state.cold is None else moves.rows_of(state.cold, fill=True),
     )
 
 

@@ -138,6 +138,8 @@ def _write(state: ModelState, part: Path) -> None:
         **pack("histories", state.histories),
         **pack("seen", state.seen),
     }
+    if state.cold_weights is not None and state.cold is not None:
+        arrays |= {"cold_weights": state.cold_weights, "cold": state.cold}
     for signal in state.signals:
         arrays |= {f"signal.{signal.name}.{key}": array for key, array in signal.arrays().items()}
     save_file({key: _plain(array) for key, array in arrays.items()}, part / "arrays.safetensors")
@@ -180,6 +182,8 @@ def _read(part: Path) -> ModelState:
         histories=sparse.csr_matrix(unpack("histories", arrays)),
         seen=sparse.csr_matrix(unpack("seen", arrays)),
         report=FitReport(**report),
+        cold_weights=arrays.get("cold_weights"),
+        cold=arrays["cold"].astype(bool) if "cold" in arrays else None,
     )
 
 

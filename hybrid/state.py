@@ -85,6 +85,11 @@ class ModelState:
         CSR of shape (n_users, n_items): what is not recommended again; validation pairs included.
     report
         What the fit found out.
+    cold_weights
+        Weights of items that had no likes when the signals learned, float64 of shape (n_signals,); None where they
+        are those of all.
+    cold
+        Which these are, boolean of shape (n_items,); None with `cold_weights`.
     """
 
     config: HybridConfig
@@ -94,18 +99,25 @@ class ModelState:
     histories: sparse.csr_matrix
     seen: sparse.csr_matrix
     report: FitReport = field(repr=False)
+    cold_weights: npt.NDArray[np.float64] | None = None
+    cold: npt.NDArray[np.bool_] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """The signals' names, in the order of the ledger."""
         return tuple(signal.name for signal in self.signals)
 
-    def weights_for(self, histories: sparse.csr_matrix) -> npt.NDArray[np.float64]:
-        """Weight of each signal for each history, float64 of shape (b, n_signals).
+    def is_cold(self, item: int) -> bool:
+        """Whether an item has the weights of those without likes."""
+        return self.cold is not None and bool(self.cold[item])
+
+    def weights_for(self, histories: sparse.csr_matrix, cold: bool = False) -> npt.NDArray[np.float64]:
+        """Weight of each signal for each history, float64 of shape (b, n_signals); with `cold` for cold items.
 
         Somebody without a history is served by popularity: nothing else can say anything.
         """
-        weights = np.tile(self.weights, (histories.shape[0], 1))
+        own = self.weights if not cold or self.cold_weights is None else self.cold_weights
+        weights = np.tile(own, (histories.shape[0], 1))
         empty = np.diff(histories.indptr) == 0
         if empty.any() and "popularity" in self.names:
             weights[empty] = [float(name == "popularity") for name in self.names]
@@ -122,15 +134,19 @@ class ModelState:
     def score(self, histories: sparse.csr_matrix, seen: sparse.csr_matrix) -> npt.NDArray[np.float64]:
         """Score of every item for each history, float64 of shape (b, n_items); NaN where no signal can say."""
         weights = self.weights_for(histories)
+        cold, cold_weights = self.cold, self.weights_for(histories, cold=True)
         total = np.zeros(histories.shape, dtype=np.float64)
         silent = np.ones(histories.shape, dtype=bool)
         for index, signal in enumerate(self.signals):
-            if not weights[:, index].any():
+            weight: npt.NDArray[np.float64] = weights[:, [index]]
+            if cold is not None:
+                weight = np.where(cold, cold_weights[:, [index]], weight)
+            if not weight.any():
                 continue
             values = self.values(signal, histories, seen).values
             unknown = np.isnan(values)
-            silent &= unknown | (weights[:, [index]] == 0)
-            total += weights[:, [index]] * np.where(unknown, 0.0, values)
+            silent &= unknown | (weight == 0)
+            total += weight * np.where(unknown, 0.0, values)
         total[silent] = np.nan
         return total
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from .data import FloatArray, SignalData
-from .metrics import hits_of, mask, ndcg, top_k
+from .metrics import hits_of, mask, ndcg, recall, top_k
 from .signals import Signal, SignalConfig
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ class Validation:
         CSR of shape (n_users, n_items): the held-out likes of everybody.
     k
         Cut of the ndcg.
+    candidates
+        Items to rank, int64; all if None.
     """
 
     users: npt.NDArray[np.int64]
@@ -36,6 +38,7 @@ class Validation:
     seen: sparse.csr_matrix
     full: sparse.csr_matrix
     k: int
+    candidates: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def of(
@@ -46,6 +49,7 @@ class Validation:
         k: int,
         most: int,
         rng: int,
+        candidates: npt.NDArray[np.int64] | None = None,
     ) -> "Validation":
         """Take at most `most` users that have a held-out like, drawn at random."""
         users = np.flatnonzero(np.diff(held_out.indptr) > 0)
@@ -53,7 +57,7 @@ class Validation:
         most = max(min(most, 40_000_000 // max(held_out.shape[1], 1)), 1)
         if len(users) > most:
             users = np.sort(np.random.default_rng(rng).choice(users, most, replace=False))
-        return cls(users, histories[users], held_out[users], seen[users], held_out, k)
+        return cls(users, histories[users], held_out[users], seen[users], held_out, k, candidates)
 
     def ndcg(self, scores: FloatArray) -> float:
         """Mean ndcg@k of scores of shape (b, n_items); they are left as they are."""
@@ -61,8 +65,21 @@ class Validation:
 
     def per_user(self, scores: FloatArray) -> npt.NDArray[np.float64]:
         """The ndcg@k of each user."""
-        ranked = top_k(mask(scores.copy(), self.seen), self.k)
-        return ndcg(hits_of(ranked, self.relevant), np.diff(self.relevant.indptr).astype(np.int64))
+        return ndcg(*self._hits(scores))
+
+    def recall(self, scores: FloatArray) -> float:
+        """Mean recall@k of scores of shape (b, n_items); they are left as they are."""
+        return float(recall(*self._hits(scores)).mean())
+
+    def _hits(self, scores: FloatArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+        seen, relevant = self.seen, self.relevant
+        if self.candidates is None:
+            scores = scores.copy()
+        else:
+            scores = scores[:, self.candidates]
+            seen, relevant = (sparse.csr_matrix(part[:, self.candidates]) for part in (seen, relevant))
+        ranked = top_k(mask(scores, seen), self.k)
+        return hits_of(ranked, relevant), np.diff(relevant.indptr).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +112,13 @@ def fit_signal(signal: Signal, data: SignalData, validation: Validation, tune: b
                 best = trial
     log.info("%s: validation ndcg@%d %.4f with %s", signal.name, validation.k, best.ndcg, best.signal.config)
     return best
+
+
+def refit_signal(signal: Signal, data: SignalData, validation: Validation) -> Fitted:
+    """A fitted signal with the settings it has, fitted on other data."""
+    signal = signal.refit(data)
+    scores = signal.score(validation.histories)
+    return Fitted(signal, scores, validation.ndcg(scores))
 
 
 def _fitted(signal: Signal, data: SignalData, validation: Validation) -> Fitted:

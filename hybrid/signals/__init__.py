@@ -3,6 +3,7 @@
 from .base import Signal, SignalConfig
 from .closed_form import ClosedForm, Slim
 from .cold import Cold
+from .cold_gnn import ColdGNN
 from .facts import Facts
 from .gnn import GNN
 from .multihop import MultiHop
@@ -23,6 +24,7 @@ SIGNALS: dict[str, type[Signal]] = {
         GNN,
         Facts,
         Cold,
+        ColdGNN,
         Similarity,
     )
 }
@@ -33,6 +35,7 @@ __all__ = [
     "SIGNALS",
     "ClosedForm",
     "Cold",
+    "ColdGNN",
     "Facts",
     "MultiHop",
     "Popularity",

@@ -68,6 +68,10 @@ class Signal:
     Config: ClassVar[type[SignalConfig]] = SignalConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {}
     """Values to try on validation, one setting after the other in this order."""
+    judges_unseen: ClassVar[bool] = True
+    """Whether it is tried on items that nobody has liked; not where a fit costs much and tells little of them."""
+    for_unseen: ClassVar[bool] = False
+    """Whether it is for these items above all: its settings are chosen on them."""
 
     def __init__(self, config: SignalConfig | None = None) -> None:
         self.config: Any = config if config is not None else self.Config()

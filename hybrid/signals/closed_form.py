@@ -158,6 +158,7 @@ class Slim(ClosedForm):
     """
 
     name = "slim"
+    judges_unseen = False
     Config: ClassVar[type[SignalConfig]] = SlimConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {}
 

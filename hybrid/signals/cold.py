@@ -56,6 +56,7 @@ class Cold(ItemSimilaritySignal):
     """
 
     name = "cold"
+    for_unseen = True
     Config: ClassVar[type[SignalConfig]] = ColdConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {
         "ridge": (1.5, 0.5, 4.0),

@@ -45,6 +45,7 @@ class GNN(Signal):
     """
 
     name = "gnn"
+    judges_unseen = False
     Config: ClassVar[type[SignalConfig]] = GNNConfig
     encoders: tuple[GraphEncoder, ...] = ()
     blind: npt.NDArray[np.bool_]
@@ -61,7 +62,13 @@ class GNN(Signal):
     def refit(self, data: SignalData) -> Self:  # noqa: D102
         return type(self)(self.config)._fit(data, None, [encoder.best_epoch_ for encoder in self.encoders])
 
-    def _fit(self, data: SignalData, validation: sparse.csr_matrix | None, epochs: list[int | None]) -> Self:
+    def _fit(
+        self,
+        data: SignalData,
+        validation: sparse.csr_matrix | None,
+        epochs: list[int | None],
+        candidates: npt.NDArray[np.int64] | None = None,
+    ) -> Self:
         self.encoders = tuple(
             GraphEncoder(self.config.encoder).fit(
                 data.likes,
@@ -69,6 +76,7 @@ class GNN(Signal):
                 data.item_text,
                 data.node_text,
                 validation=validation,
+                candidates=candidates,
                 epochs=count,
                 rng=self.config.first_seed + seed,
             )

@@ -21,6 +21,7 @@ class Popularity(Signal):
     """How often an item was liked, scaled to [0, 1] by the most liked one; the same for every user."""
 
     name = "popularity"
+    judges_unseen = False
     Config = PopularityConfig
     share: FloatArray
 

@@ -17,6 +17,7 @@ from kgenre.hybrid.data import SignalData
 from kgenre.hybrid.metrics import mask, top_k
 from kgenre.hybrid.signals import SIGNALS, Popularity, ScaledSVD, Signal, Similarity
 from kgenre.hybrid.signals.base import keep_largest, pack, unpack
+from kgenre.hybrid.signals.cold_gnn import ColdEncoderConfig, ColdGNNConfig
 from kgenre.hybrid.signals.gnn import GNNConfig
 from kgenre.hybrid.signals.popularity import PopularityConfig
 from kgenre.hybrid.signals.similarity import SimilarityConfig
@@ -28,6 +29,9 @@ Index = Callable[[str], int]
 CONFIGS = {
     "gnn": GNNConfig(encoder=GraphEncoderConfig(embedding_size=16, epochs=40), seeds=2),
     "svd": ScaledSVDConfig(embedding_size=8),
+    "cold_gnn": ColdGNNConfig(
+        encoder=ColdEncoderConfig(embedding_size=16, learning_rate=5e-3, weight_decay=0.3)
+    ),
 }
 CASES = {
     **{name: (name, CONFIGS.get(name)) for name in SIGNALS if name != "similarity"},
@@ -46,6 +50,7 @@ COMES_FIRST = {
     "gnn": "partner",
     "facts": "cousin",
     "cold": "echo",
+    "cold_gnn": "partner",
     "similarity cosine": "echo",
     "similarity jaccard": "cousin",
     "similarity tfidf": "echo",
@@ -223,7 +228,9 @@ def test_the_planted_item_comes_first(case: str, signal: Signal, data: SignalDat
     assert top_k(mask(signal.score(history), history), 1)[0, 0] == index(COMES_FIRST[case])
 
 
-@pytest.mark.parametrize("case", ["multihop", "text", "closed_form", "slim", "svd", "gnn", "cold"])
+@pytest.mark.parametrize(
+    "case", ["multihop", "text", "closed_form", "slim", "svd", "gnn", "cold", "cold_gnn"]
+)
 def test_one_taste_comes_before_the_other(case: str, fitted: dict[str, Signal], index: Index):
     """Films of space that somebody of that taste has not seen stand before all films of love."""
     space, love = [index(f"s{i}") for i in range(10)], [index(f"l{i}") for i in range(10)]
