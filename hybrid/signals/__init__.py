@@ -1,14 +1,12 @@
 """Signals: one opinion on every item each, given a history."""
 
+from . import cold, cold_gnn, similarity
 from .base import Signal, SignalConfig
 from .closed_form import ClosedForm, Slim
-from .cold import Cold
-from .cold_gnn import ColdGNN
 from .facts import Facts
 from .gnn import GNN
 from .multihop import MultiHop
 from .popularity import Popularity
-from .similarity import Similarity
 from .svd import ScaledSVD
 from .text import TextCosine
 
@@ -23,9 +21,9 @@ SIGNALS: dict[str, type[Signal]] = {
         ScaledSVD,
         GNN,
         Facts,
-        Cold,
-        ColdGNN,
-        Similarity,
+        cold.Cold,
+        cold_gnn.ColdGNN,
+        similarity.Similarity,
     )
 }
 """Every signal by its name."""
@@ -34,15 +32,12 @@ __all__ = [
     "GNN",
     "SIGNALS",
     "ClosedForm",
-    "Cold",
-    "ColdGNN",
     "Facts",
     "MultiHop",
     "Popularity",
     "ScaledSVD",
     "Signal",
     "SignalConfig",
-    "Similarity",
     "Slim",
     "TextCosine",
 ]

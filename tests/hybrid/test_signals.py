@@ -15,12 +15,12 @@ from kgenre.encoders import GraphEncoderConfig
 from kgenre.graph import KnowledgeGraph
 from kgenre.hybrid.data import SignalData
 from kgenre.hybrid.metrics import mask, top_k
-from kgenre.hybrid.signals import SIGNALS, Popularity, ScaledSVD, Signal, Similarity
+from kgenre.hybrid.signals import SIGNALS, Popularity, ScaledSVD, Signal
 from kgenre.hybrid.signals.base import keep_largest, pack, unpack
 from kgenre.hybrid.signals.cold_gnn import ColdEncoderConfig, ColdGNNConfig
 from kgenre.hybrid.signals.gnn import GNNConfig
 from kgenre.hybrid.signals.popularity import PopularityConfig
-from kgenre.hybrid.signals.similarity import SimilarityConfig
+from kgenre.hybrid.signals.similarity import Similarity, SimilarityConfig
 from kgenre.hybrid.signals.svd import ScaledSVDConfig
 from kgenre.hybrid.state import signed, single_history
 
