@@ -43,7 +43,7 @@ def package_files(root: Path) -> set[str]:
         for path in (root / package).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 found.add(f"kgenre/{path.relative_to(root).as_posix()}")
-    return found | {"kgenre/__init__.py", "kgenre/py.typed"}
+    return found | {"kgenre/__init__.py", "kgenre/__main__.py", "kgenre/py.typed"}
 
 
 @pytest.fixture(scope="module")
