@@ -111,7 +111,7 @@ class EmbeddedServer:
         """The server's log file."""
         return self.folder / sharing.LOG
 
-    def sql(self, command: str) -> list[dict[str, Any]]:
+    def sql(self, command: str, timeout: float = _SQL_TIMEOUT) -> list[dict[str, Any]]:
         """Rows of a command in the engine's own SQL, which Bolt does not carry.
 
         Raises
@@ -120,15 +120,21 @@ class EmbeddedServer:
             If the engine refuses it or does not answer.
         """
         request = {"language": "sql", "command": command}
-        status, answer = self._http(f"command/{DATABASE}", request, self.user)
+        status, answer = self._http(f"command/{DATABASE}", request, self.user, timeout)
+        if status == http.HTTPStatus.FORBIDDEN and self.user == READER:
+            raise StoreError(
+                f"the embedded store in {self.folder} is open for reading only; connect without read_only to write"
+            )
         if status != http.HTTPStatus.OK:
             raise StoreError(f"the embedded store refused {command!r}: {_detail(answer)}")
         rows: list[dict[str, Any]] = answer["result"]
         return rows
 
-    def _http(self, path: str, request: dict[str, Any], user: str) -> tuple[int, dict[str, Any]]:
+    def _http(
+        self, path: str, request: dict[str, Any], user: str, timeout: float = _SQL_TIMEOUT
+    ) -> tuple[int, dict[str, Any]]:
         login = base64.b64encode(f"{user}:{self.password}".encode()).decode("ascii")
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=_SQL_TIMEOUT)
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout)
         with contextlib.closing(connection):
             try:
                 headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}

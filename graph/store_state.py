@@ -41,7 +41,7 @@ def transaction_number(server: "EmbeddedServer") -> int | None:
     """Number of the embedded engine's last transaction that wrote."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError, StoreError):
         start = int(json.loads((server.folder / _RUN).read_text("ascii"))["start"])
-        return start + int(server.sql("SELECT FROM schema:stats")[0]["writeTx"])
+        return start + int(server.sql("SELECT FROM schema:stats", timeout=10)[0]["writeTx"])
     return None
 
 

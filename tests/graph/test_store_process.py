@@ -172,6 +172,9 @@ def test_read_only_store_refuses_writing_by_method_and_by_cypher(
             lambda: reader.cypher("MATCH (n) DETACH DELETE n"),
             lambda: reader.cypher("CREATE (:New)"),
             lambda: reader.cypher("CREATE INDEX sneaky FOR (u:User) ON (u.x)"),
+            lambda: reader.create_index("fulltext", "User", "name"),
+            lambda: reader.write_vectors("User", ["u"], [[1.0, 0.0]]),
+            lambda: reader.remove_recommendations(),
         ):
             with pytest.raises(StoreError, match=r"is open for reading only; connect without read_only"):
                 write()

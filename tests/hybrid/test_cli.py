@@ -19,7 +19,19 @@ from kgenre.hybrid.recommender import HybridRecommender
 
 ROOT = Path(__file__).parents[2]
 MALFORMED = sorted(path.parent for path in (ROOT / "tests" / "malformed").glob("*/ERROR"))
-COMMANDS = ["demo", "import", "query", "fit", "recommend", "explain", "similar", "report", "evaluate"]
+COMMANDS = [
+    "demo",
+    "import",
+    "export",
+    "stores",
+    "query",
+    "fit",
+    "recommend",
+    "explain",
+    "similar",
+    "report",
+    "evaluate",
+]
 Run = Callable[..., tuple[int, str, str]]
 COMMAND = [sys.executable, "-P", "-c", "from kgenre.hybrid.cli import main; main()"]
 """``kgenre`` of this Python, whether or not its script is on the path."""
@@ -317,6 +329,11 @@ def test_import_fit_and_query_a_store(run: Run, source: Path, tmp_path: Path):
     assert run(*ask, "--format", "csv") == (0, "id,name\ncousin,The Cousin Film\n", "")
     message = refused(run, "query", "MATCH (n) RETRUN n", "--store", store)
     assert "RETRUN" in message
+    assert run("export", store, "backup")[0] == 0
+    again = run("import", "backup", "--store", tmp_path / "again")[1]
+    assert again.replace(str(tmp_path / "again"), str(store)) == out
+    assert run("export", store, "csv", "--format", "neo4j-csv")[0] == 0
+    assert list(Path("csv").glob("*.csv"))
     Path("genre.yaml").write_text("preset: genre\nbaselines: false\n")
     status, out, err = run("fit", store, "--model", "m", "--config", "genre.yaml")
     assert (status, err) == (0, "")
