@@ -3,13 +3,15 @@
 *Neo4j*: the bookmark of a read transaction names the database and its last committed transaction; the time of
 the database's last start sets a database apart from a restored copy of itself. *Embedded*: the engine numbers
 its transactions, persistently (``last-tx-id.bin``, at an orderly end), and counts those of a run that wrote. A
-run thus stands at the number it started from plus the count. Whether numbers and data still belong together
+run thus stands at the number it started from plus the count; types and indexes, which no transaction changes,
+are in the engine's ``schema.json``. Whether numbers and data still belong together
 is checked at each start: only if the last run ended in order, its count agreed with the engine's number, and
 the number's file is the one that was left then. An ArcadeDB server that is spoken to by its address gives
 neither, and has no key.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 CACHE = "cache"
 """What is remembered of an embedded store by its state, in its folder."""
 _RUN = "run.json"
+_SCHEMA = Path("databases", "kgenre", "schema.json")
 _NUMBER = Path("databases", "kgenre", "last-tx-id.bin")
 _BEFORE_THE_FIRST = -1
 
@@ -33,7 +36,10 @@ def state_of(bolt: "Bolt", server: "EmbeddedServer | None") -> str | None:
     """The key of the store's state now, or None where there is no reliable one."""
     if server is not None:
         number = transaction_number(server)
-        return None if number is None else f"arcadedb {number}"
+        with contextlib.suppress(OSError):
+            schema = (server.folder / _SCHEMA).read_bytes()
+            return None if number is None else f"arcadedb {number} {hashlib.sha256(schema).hexdigest()}"
+        return None
     return None if bolt.arcadedb else _neo4j_state(bolt)
 
 

@@ -74,6 +74,19 @@ def test_every_way_of_writing_ends_the_cached_snapshot(store: GraphStore) -> Non
         assert not seen[-1].equals(seen[-2])
 
 
+def test_vector_index_takes_its_property_out_of_the_snapshot_and_gives_it_back(store: GraphStore) -> None:
+    nodes = pl.DataFrame({"item_id": ["i1", "i2"], "direction": [[1.0, 0.5], [0.0, 2.0]]})
+    store.add_nodes("Item", nodes)
+    assert store.snapshot().items.properties.column_names == ["direction"]
+    name = store.create_index("vector", "Item", "direction", dimensions=2)
+    assert store.snapshot().items.properties.column_names == []
+    if store._server is None:
+        store.cypher(f"DROP INDEX `{name}`")
+    else:
+        store._server.sql(f"DROP INDEX `{name}`")
+    assert store.snapshot().items.properties.column_names == ["direction"]
+
+
 def test_what_another_client_writes_is_seen_at_once(store: GraphStore, again: Again) -> None:
     store.write(graph())
     with again() as other:

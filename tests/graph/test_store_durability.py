@@ -20,8 +20,9 @@ SIZE = 300
 WRITER = f"""
 import sys
 import polars as pl
-from kgenre.graph import connect
+from kgenre.graph import bolt, connect
 
+bolt._RETRY = 0.5
 store = connect(sys.argv[1])
 for batch in range(10_000):
     name = f"{{sys.argv[2]}}.{{batch}}"
