@@ -1,17 +1,10 @@
 """A fitted model as a folder: safetensors, Parquet and JSON, no pickle.
 
-``model.json`` names every file of the model with its sha256. A save writes the new files beside the old ones under
-names of their own, syncs them, and then replaces ``model.json`` in one step: until that moment the old model is
-whole, from it on the new one is, whatever happens in between.
+``model.json`` names every file of the model with its sha256; a save replaces the whole in one step, see
+`kgenre.graph.versioned_folder`.
 """
 
-import contextlib
-import hashlib
 import json
-import os
-import re
-import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +16,7 @@ from scipy import sparse
 
 from kgenre.graph.errors import KgenreError, ModelError
 from kgenre.graph.snapshot_file import read_snapshot, write_snapshot
+from kgenre.graph.versioned_folder import VersionedFolder
 
 from .config import HybridConfig
 from .signals.base import pack, unpack
@@ -31,8 +25,6 @@ from .state import FitReport, ModelState
 FORMAT = 1
 """Version of the layout; a newer one is refused."""
 _INDEX = "model.json"
-_OWN = re.compile(r"(model\.json\.)?v-[0-9a-f]{12}")
-"""Names of what a save writes beside the index; a save that was killed may have left some."""
 
 
 def save(state: ModelState, folder: str | Path) -> None:
@@ -43,47 +35,22 @@ def save(state: ModelState, folder: str | Path) -> None:
     ModelError
         If the folder cannot be written, or holds something else than a model.
     """
-    target = Path(folder)
-    check_target(target)
-    part = f"v-{uuid.uuid4().hex[:12]}"
-    fresh = not target.exists()
+    target = _target(folder)
+    check_target(folder)
     try:
-        (target / part).mkdir(parents=True)
-        _write(state, target / part)
-        files = {
-            path.relative_to(target).as_posix(): _digest(path) for path in sorted((target / part).iterdir())
-        }
-        for name in files:
-            _sync(target / name)
-        _sync(target / part)
-        index = {"format": FORMAT, "kgenre": _version(), "part": part, "files": files}
-        temporary = target / f"{_INDEX}.{part}"
-        temporary.write_text(json.dumps(index, indent=1), encoding="utf-8")
-        _sync(temporary)
-        os.replace(temporary, target / _INDEX)
-        _sync(target)
+        target.replace(lambda part: _write(state, part), {"format": FORMAT, "kgenre": _version()})
     except (OSError, SafetensorError) as error:
-        _discard(target, part, fresh)
         reason = getattr(error, "strerror", None) or error
         raise ModelError(
-            f"cannot write the model to {target}: {reason}; free space or choose another folder"
+            f"cannot write the model to {target.path}: {reason}; free space or choose another folder"
         ) from None
-    except BaseException:
-        _discard(target, part, fresh)
-        raise
-    for old in target.iterdir():
-        if _OWN.fullmatch(old.name) and old.name != part:
-            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
 
 
 def check_target(folder: str | Path) -> None:
     """Refuse, before any work, a place that a model cannot be saved in; raises `ModelError`."""
-    target = Path(folder)
-    foreign = target.exists() and not target.is_dir()
-    if target.is_dir() and not (target / _INDEX).is_file():
-        foreign = not all(_OWN.fullmatch(path.name) for path in target.iterdir())
-    if foreign:
-        raise ModelError(f"{target} exists and is not a model; choose another folder")
+    target = _target(folder)
+    if target.is_foreign():
+        raise ModelError(f"{target.path} exists and is not a model; choose another folder")
 
 
 def load(folder: str | Path) -> ModelState:
@@ -96,14 +63,12 @@ def load(folder: str | Path) -> ModelState:
     """
     target = Path(folder)
     index = _read_index(target)
-    for name, digest in index["files"].items():
-        path = target / name
-        if not path.is_file():
-            raise ModelError(f"{target}: the model's file {name} is missing; fit and save it again")
-        if _digest(path) != digest:
-            raise ModelError(
-                f"{target}: {name} is not the file that was saved (truncated or swapped); fit and save the model again"
-            )
+    if missing := _target(folder).missing(index["files"]):
+        raise ModelError(f"{target}: the model's file {missing} is missing; fit and save it again")
+    if changed := _target(folder).changed(index["files"]):
+        raise ModelError(
+            f"{target}: {changed} is not the file that was saved (truncated or swapped); fit and save the model again"
+        )
     try:
         return _read(target / index["part"])
     except KgenreError as error:
@@ -192,26 +157,8 @@ def _plain(array: Any) -> Any:
     return array.astype(np.uint8) if array.dtype == bool else array
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _discard(target: Path, part: str, fresh: bool) -> None:
-    """Remove what an unfinished save left."""
-    shutil.rmtree(target / part, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        (target / f"{_INDEX}.{part}").unlink()
-    if fresh and target.is_dir() and not any(target.iterdir()):
-        target.rmdir()
+def _target(folder: str | Path) -> VersionedFolder:
+    return VersionedFolder(folder, _INDEX)
 
 
 def _version() -> str:

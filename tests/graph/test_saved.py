@@ -32,7 +32,7 @@ def test_a_save_that_fails_leaves_the_old_graph_whole(small, tmp_path, monkeypat
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    for cut in ("kgenre.graph.saved.write_snapshot", "kgenre.graph.saved.os.replace"):
+    for cut in ("kgenre.graph.saved.write_snapshot", "kgenre.graph.versioned_folder.os.replace"):
         with monkeypatch.context() as patch:
             patch.setattr(cut, full)
             with pytest.raises(DataError, match="No space left on device; free space"):
