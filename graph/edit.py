@@ -62,7 +62,7 @@ def without_interactions(kg: KnowledgeGraph, users: Sequence[str], items: Sequen
     gone = user.astype(np.int64) * kg.n_items + item
     inter = kg.interactions
     kept = ~np.isin(inter.user.astype(np.int64) * kg.n_items + inter.item, gone)
-    return replace(kg, interactions=_interactions(inter, kept), _cache={})
+    return replace(kg, interactions=_interactions(inter, kept))
 
 
 def without_facts(
@@ -79,7 +79,7 @@ def without_facts(
     pairs = wanted.head.astype(np.int64) * kg.n_nodes + wanted.tail
     left = _facts(wanted, ~np.isin(pairs, heads * kg.n_nodes + tails))
     facts = (left if part.relation == relation else part for part in kg.facts)
-    return replace(kg, facts=tuple(part for part in facts if len(part)), _cache={})
+    return replace(kg, facts=tuple(part for part in facts if len(part)))
 
 
 def _rows(table: NodeTable, keep: BoolArray) -> NodeTable:

@@ -137,7 +137,7 @@ class KnowledgeGraph:
     tables: tuple[NodeTable, ...]
     interactions: Interactions
     facts: tuple[Facts, ...]
-    _cache: dict[str, Any] = field(default_factory=dict, repr=False)
+    _cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     # -- counts and node space ------------------------------------------------------------------
 

@@ -15,9 +15,9 @@ from scipy import sparse
 
 from .config import HybridConfig
 from .data import FloatArray, SignalData, diagonal
-from .fusion import learn_weights, standardise
+from .fusion import learn_weights, standardise, weighted_sum
 from .signals import Signal
-from .state import signed
+from .state import signed, union
 from .tuning import Fitted, Validation, fit_signal
 
 AUTO_SHARE = 0.05
@@ -53,13 +53,10 @@ class ColdTask:
         kept[items] = 0.0
         disliked = sparse.csr_matrix(dislikes @ diagonal(kept))
         disliked.eliminate_zeros()
-        seen = sparse.csr_matrix(abs(training) + abs(dislikes), dtype=np.float32)
-        seen.data[:] = 1.0
-        seen.sort_indices()
         validation = Validation.of(
             signed(training, disliked),
             held_out,
-            seen,
+            union(training, dislikes),
             config.validation.k,
             config.validation.users,
             config.seed,
@@ -144,9 +141,7 @@ def learn_cold_weights(
         config.fusion,
         config.seed,
     )
-    fused = np.zeros_like(parts[0])
-    for weight, part in zip(learned.weights, parts, strict=True):
-        fused += np.float32(weight) * np.nan_to_num(part)
+    fused = weighted_sum(learned.weights, parts)
     found = dict(zip(tried, learned.weights, strict=True))
     return ColdWeights(np.array([found.get(name, 0.0) for name in names]), learned.ndcg, fused)
 

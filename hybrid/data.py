@@ -42,7 +42,10 @@ class SignalData:
     node_text: FloatArray | None = None
     ages: FloatArray | None = None
     texts: tuple[str | None, ...] = ()
-    _cache: dict[str, Any] = field(default_factory=dict, repr=False)
+    _cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """What was computed from the likes."""
+    _knowledge: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """What was computed from facts and texts alone; data with other likes share it."""
 
     @classmethod
     def from_graph(
@@ -72,7 +75,9 @@ class SignalData:
             kept = sparse.csr_matrix(places.multiply(likes))
             kept.sort_indices()
             ages = self.ages[kept.data.astype(np.int64) - 1]
-        return replace(self, likes=likes, ages=ages, _cache={})
+        other = replace(self, likes=likes, ages=ages)
+        object.__setattr__(other, "_knowledge", self._knowledge)
+        return other
 
     @property
     def n_items(self) -> int:

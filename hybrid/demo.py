@@ -74,7 +74,7 @@ def split_for_test(kg: KnowledgeGraph, share: float = 0.1) -> tuple[KnowledgeGra
         weight=kept.weight[~held],
         timestamp=None if stamps is None else stamps[~held],
     )
-    return replace(kg, interactions=interactions, _cache={}), test
+    return replace(kg, interactions=interactions), test
 
 
 def to_pairs(kg: KnowledgeGraph, likes: sparse.csr_matrix) -> pd.DataFrame:

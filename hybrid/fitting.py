@@ -18,12 +18,12 @@ from kgenre.graph.progress import bar
 from .cold import ColdTask, ColdWeights, learn_cold_weights, matched_scale
 from .config import CARD, HybridConfig
 from .data import FloatArray, SignalData
-from .fusion import learn_weights, standardise
+from .fusion import learn_weights, standardise, weighted_sum
 from .honesty import peers
 from .signals import SIGNALS, Signal
 from .signals.closed_form import MAX_ITEMS, ClosedFormConfig, SlimConfig
 from .split import hold_out
-from .state import FitReport, ModelState, signed
+from .state import FitReport, ModelState, signed, union
 from .tuning import Fitted, Validation, fit_signal, refit_signal
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def fit(
             run.note(f"{overlap} validation pairs are also in the training data; they count as training only")
             held_out = sparse.csr_matrix(held_out - held_out.multiply(training))
             held_out.eliminate_zeros()
-    seen = _union(kg.seen, None if own_split else held_out)
+    seen = kg.seen if own_split else union(kg.seen, held_out)
     validated = bool(held_out.nnz)
     task = ColdTask.of(whole, kg.dislikes, config) if validated else None
     names = _names(config, whole, task is not None, run)
@@ -112,7 +112,7 @@ def fit(
     validation = Validation.of(
         signed(training, kg.dislikes),
         held_out,
-        _union(training, kg.dislikes),
+        union(training, kg.dislikes),
         config.validation.k,
         config.validation.users,
         config.seed,
@@ -180,13 +180,6 @@ def _texts(table: Any) -> list[str | None]:
 
 def _if_known(ages: FloatArray | None) -> FloatArray | None:
     return ages if ages is not None and ages.any() else None
-
-
-def _union(one: sparse.csr_matrix, two: sparse.csr_matrix | None) -> sparse.csr_matrix:
-    both = sparse.csr_matrix(one if two is None else abs(one) + abs(two), dtype=np.float32, copy=True)
-    both.data[:] = 1.0
-    both.sort_indices()
-    return both
 
 
 def _names(config: HybridConfig, data: SignalData, unseen: bool, run: _Run) -> list[str]:
@@ -260,10 +253,7 @@ def _fuse(
         weights, ndcg = learned.weights, learned.ndcg
     else:
         weights, ndcg = np.array([config.fusion.weights[name] for name in fitted]), float("nan")
-    fused = np.zeros_like(parts[0])
-    for weight, part in zip(weights, parts, strict=True):
-        if weight:
-            fused += np.float32(weight) * np.nan_to_num(part)
+    fused = weighted_sum(weights, parts)
     return weights, fused, ndcg if np.isfinite(ndcg) else validation.ndcg(fused)
 
 

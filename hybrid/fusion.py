@@ -81,6 +81,15 @@ def standardise(scores: FloatArray, seen: sparse.csr_matrix) -> Standardised:
     return Standardised(values, mean.astype(np.float32), deviation.astype(np.float32))
 
 
+def weighted_sum(weights: npt.NDArray[np.float64], parts: Sequence[FloatArray]) -> FloatArray:
+    """Sum of the signals' values, float32 of shape (b, n_items); one that cannot say adds nothing."""
+    fused = np.zeros_like(parts[0])
+    for weight, part in zip(weights, parts, strict=True):
+        if weight:
+            fused += np.float32(weight) * np.nan_to_num(part)
+    return fused
+
+
 @dataclass(frozen=True, eq=False)
 class LearnedWeights:
     """What learning found.

@@ -33,7 +33,7 @@ from kgenre.graph.tables import to_polars
 from .data import SignalData
 from .fitting import encode_texts
 from .signals.base import Moves
-from .state import ModelState, signed
+from .state import ModelState, signed, union
 
 
 def interactions_delta(kg: KnowledgeGraph, frame: Any) -> KnowledgeGraph:
@@ -159,15 +159,12 @@ def changed(state: ModelState, kg: KnowledgeGraph, encoder: TextEncoder) -> Mode
     data = SignalData.from_graph(kg, *encode_texts(kg, encoder))
     users = kg.users.vocabulary.find(state.kg.users.vocabulary.ids)
     seen = _moved(state.seen, users.astype(np.int64), moves.items, (kg.n_users, kg.n_items))
-    both = sparse.csr_matrix(seen + kg.seen, dtype=np.float32)
-    both.data[:] = 1.0
-    both.sort_indices()
     return replace(
         state,
         kg=kg,
         signals=tuple(signal.extend(data, moves) for signal in state.signals),
         histories=signed(kg.likes, kg.dislikes),
-        seen=both,
+        seen=union(seen, kg.seen),
         cold=None if state.cold is None else moves.rows_of(state.cold, fill=True),
     )
 

@@ -160,6 +160,14 @@ def signed(likes: sparse.csr_matrix, dislikes: sparse.csr_matrix) -> sparse.csr_
     return histories
 
 
+def union(one: sparse.csr_matrix, two: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Where either of two matrices of one shape has an entry: float32 CSR of ones."""
+    both = sparse.csr_matrix(abs(one) + abs(two), dtype=np.float32)
+    both.data[:] = 1.0
+    both.sort_indices()
+    return both
+
+
 def single_history(n_items: int, likes: npt.ArrayLike, dislikes: npt.ArrayLike = ()) -> sparse.csr_matrix:
     """A history of one row from item indices."""
     liked, disliked = np.asarray(likes, dtype=np.int32), np.asarray(dislikes, dtype=np.int32)

@@ -48,8 +48,7 @@ class Updates:
             If a column is missing or an item is unknown; nothing has changed then.
         """
         kg = self.state.kg
-        delta = live.interactions_delta(kg, live.stamped(kg, frame))
-        self._change(delta, lambda: kg.merge(delta))
+        self._add(live.interactions_delta(kg, live.stamped(kg, frame)))
 
     def add_items(self, frame: Any) -> None:
         """Add items, or more about known ones: recommended at once by their text and facts.
@@ -66,8 +65,7 @@ class Updates:
             If a column is missing or of a type it cannot have; nothing has changed then.
         """
         kg = self.state.kg
-        delta = live.items_delta(kg, frame)
-        self._change(delta, lambda: kg.merge(delta))
+        self._add(live.items_delta(kg, frame))
 
     def add_facts(self, frame: Any) -> None:
         """Add facts: head_id, relation, tail_id[, head_label, tail_label, weight]; unknown entities become nodes.
@@ -75,17 +73,13 @@ class Updates:
         Walks, facts and explanations follow at once; what was learned of an item from its facts waits for a refit.
         """
         kg = self.state.kg
-        delta = live.facts_delta(kg, frame)
-        self._change(delta, lambda: kg.merge(delta))
+        self._add(live.facts_delta(kg, frame))
 
     def remove_facts(self, frame: Any) -> None:
         """Remove facts: head_id, relation, tail_id[, head_label, tail_label]; one that is not there is passed over."""
         kg = self.state.kg
         table = live.labelled(kg, frame)
-        changed = live.without(kg, table)
-        if self._store is not None:
-            self._store.remove_facts(table)
-        self._state = live.changed(self.state, changed, self.text_encoder)
+        self._become(live.without(kg, table), lambda store: store.remove_facts(table))
 
     def remove_items(self, items: Sequence[str]) -> None:
         """Remove items from the graph and from every answer.
@@ -110,17 +104,16 @@ class Updates:
         """
         self._remove(self.state.kg.users.label, [user])
 
-    def _change(self, delta: KnowledgeGraph, merged: Callable[[], KnowledgeGraph]) -> None:
-        kg = merged()
+    def _add(self, delta: KnowledgeGraph) -> None:
+        self._become(self.state.kg.merge(delta), lambda store: store.write(delta))
+
+    def _remove(self, label: str, ids: Sequence[str]) -> None:
+        keys = [str(key) for key in ids]
+        self._become(without_nodes(self.state.kg, label, keys), lambda store: store.remove_nodes(label, keys))
+
+    def _become(self, kg: KnowledgeGraph, write: Callable[[GraphStore], object]) -> None:
         state = live.changed(self.state, kg, self.text_encoder)
         # The store first, memory second: a reader sees the state before or after, and nothing that the store lacks.
         if self._store is not None:
-            self._store.write(delta)
-        self._state = state
-
-    def _remove(self, label: str, ids: Sequence[str]) -> None:
-        kg = without_nodes(self.state.kg, label, [str(key) for key in ids])
-        state = live.changed(self.state, kg, self.text_encoder)
-        if self._store is not None:
-            self._store.remove_nodes(label, [str(key) for key in ids])
+            write(self._store)
         self._state = state

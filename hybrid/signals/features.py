@@ -16,19 +16,19 @@ _WORD = re.compile(r"\w+")
 
 def fact_features(data: SignalData) -> FactFeatures:
     """The (relation, node) pairs of each item, computed once; see `kgenre.graph.features.fact_features`."""
-    if "fact_features" not in data._cache:
-        data._cache["fact_features"] = features_of(data.facts, data.n_users, data.n_items, data.n_nodes)
-    found: FactFeatures = data._cache["fact_features"]
+    if "fact_features" not in data._knowledge:
+        data._knowledge["fact_features"] = features_of(data.facts, data.n_users, data.n_items, data.n_nodes)
+    found: FactFeatures = data._knowledge["fact_features"]
     return found
 
 
 def facts_cosine(data: SignalData, power: float) -> sparse.csr_matrix:
     """Cosine of the items' idf-weighted fact rows, zero diagonal; CSR of shape (n_items, n_items)."""
     key = f"facts_cosine {power}"
-    if key not in data._cache:
+    if key not in data._knowledge:
         weighted = fact_features(data).weighted(power)
-        data._cache[key] = without_diagonal(weighted @ weighted.T)
-    cosine: sparse.csr_matrix = data._cache[key]
+        data._knowledge[key] = without_diagonal(weighted @ weighted.T)
+    cosine: sparse.csr_matrix = data._knowledge[key]
     return cosine
 
 
@@ -39,15 +39,15 @@ def text_cosine(data: SignalData, power: float) -> FloatArray:
     keeps a long history's many faint likenesses from drowning its few close ones.
     """
     key = f"text_cosine {power}"
-    if key not in data._cache:
+    if key not in data._knowledge:
         cosine = np.zeros((data.n_items, data.n_items), dtype=np.float32)
         if data.item_text is not None:
             has_text = ~np.isnan(data.item_text[:, 0])
             vectors = unit(centred(data.item_text)[has_text])
             cosine[np.ix_(has_text, has_text)] = np.maximum(vectors @ vectors.T, 0.0) ** power
             np.fill_diagonal(cosine, 0.0)
-        data._cache[key] = cosine
-    result: FloatArray = data._cache[key]
+        data._knowledge[key] = cosine
+    result: FloatArray = data._knowledge[key]
     return result
 
 
@@ -57,11 +57,11 @@ def word_features(data: SignalData, power: float) -> sparse.csr_matrix:
     A word counts 1 + log of its occurrences times its inverse document frequency to `power`; rows of length 1, empty
     without text.
     """
-    if "word_counts" not in data._cache:
+    if "word_counts" not in data._knowledge:
         counts = word_counts(data.texts, data.n_items, pairs=True)
         shared = np.bincount(counts.indices, minlength=counts.shape[1]) > 1
-        data._cache["word_counts"] = sparse.csr_matrix(counts[:, shared])
-    return unit_rows(tf_idf(data._cache["word_counts"], power))
+        data._knowledge["word_counts"] = sparse.csr_matrix(counts[:, shared])
+    return unit_rows(tf_idf(data._knowledge["word_counts"], power))
 
 
 def word_counts(texts: Sequence[str | None], n_items: int, pairs: bool = False) -> sparse.csr_matrix:

@@ -70,10 +70,10 @@ def user_walks(data: SignalData, alpha: float, beta: float) -> sparse.csr_matrix
 
 def fact_walks(data: SignalData) -> sparse.csr_matrix:
     """Item to entity to item over all relations, CSR of shape (n_items, n_items), zero diagonal."""
-    if "fact_walks" not in data._cache:
+    if "fact_walks" not in data._knowledge:
         features = fact_features(data).matrix
-        data._cache["fact_walks"] = _no_return(_transition(features, 1.0) @ _transition(features.T, 1.0))
-    walks: sparse.csr_matrix = data._cache["fact_walks"]
+        data._knowledge["fact_walks"] = _no_return(_transition(features, 1.0) @ _transition(features.T, 1.0))
+    walks: sparse.csr_matrix = data._knowledge["fact_walks"]
     return walks
 
 

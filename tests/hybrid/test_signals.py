@@ -126,7 +126,7 @@ def test_two_fits_agree_bit_for_bit(
 def test_a_fit_does_not_change_the_data(case: str, data: SignalData):
     likes, facts = data.likes.copy(), {name: matrix.copy() for name, matrix in data.facts.items()}
     text = data.item_text.copy()
-    unfitted(case).fit(replace(data, _cache={}))
+    unfitted(case).fit(replace(data))
     assert (likes != data.likes).nnz == 0
     assert all((facts[name] != matrix).nnz == 0 for name, matrix in data.facts.items())
     np.testing.assert_array_equal(text, data.item_text)
@@ -160,7 +160,7 @@ def test_text_and_facts_say_nothing_where_there_are_none(
 
 
 def test_without_texts_the_signals_of_text_cannot_say(data: SignalData, histories: sparse.csr_matrix):
-    bare = replace(data, item_text=None, node_text=None, texts=(None,) * data.n_items, _cache={})
+    bare = replace(data, item_text=None, node_text=None, texts=(None,) * data.n_items)
     for case in ("text", "similarity cosine", "similarity tfidf"):
         signal = unfitted(case).fit(bare)
         assert np.isnan(signal.score(histories)).all(), case
@@ -168,7 +168,7 @@ def test_without_texts_the_signals_of_text_cannot_say(data: SignalData, historie
 
 
 def test_without_facts_every_signal_still_fits(case: str, data: SignalData, histories: sparse.csr_matrix):
-    signal = unfitted(case).fit(replace(data, facts={}, _cache={}))
+    signal = unfitted(case).fit(replace(data, facts={}))
     scores = signal.score(histories)
     if case in ("facts", "similarity jaccard"):
         assert np.isnan(scores).all()
