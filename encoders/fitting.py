@@ -86,8 +86,8 @@ class Run:
         self.softmax = Softmax(likes, met_only=not config.item_rows)
         self.knowledge = Knowledge(facts, config.temperature) if config.knowledge_weight and facts else None
 
-    def _forward(self, generator: torch.Generator | None) -> Vectors:
-        """Scored and summed vectors and the bias; with dropout if there is a generator."""
+    def _inputs(self, generator: torch.Generator | None) -> Tensor:
+        """What the items' vectors are made of, q of `ItemTower`; with dropout if there is a generator."""
         config, tower = self.config, self.tower
         rows = None
         if tower.item_rows is not None:
@@ -98,7 +98,11 @@ class Run:
             nodes = dropout(tower.node_vectors(self.node_text), config.node_dropout, generator)
             gates = tower.gates.index_select(0, self.column_relation)
             senders = nodes.index_select(0, self.column_node) * gates[:, None]
-        q = tower.items(rows, text, senders, self.adjacency)
+        return tower.items(rows, text, senders, self.adjacency)
+
+    def _forward(self, generator: torch.Generator | None) -> Vectors:
+        """Scored and summed vectors and the bias; with dropout if there is a generator."""
+        tower, q = self.tower, self._inputs(generator)
         summed = (tower.history_scale * q + tower.history_rows * self.met) * self.popularity_weight
         return normalise(q), summed, tower.bias(self.text)
 
@@ -134,9 +138,11 @@ class Run:
         """What answers and new items need, as arrays."""
         tower = self.tower
         scored, summed, bias = self.vectors()
-        known = scored.norm(dim=1, keepdim=True) > 0
+        norms = self._inputs(None).norm(dim=1)
+        known = norms[:, None] > 0
         tensors = {
             "item_vectors": torch.where(known, scored, torch.nan),
+            "item_norms": norms,
             "history_vectors": summed,
             "item_bias": bias,
             "text_weight": tower.text_weight,

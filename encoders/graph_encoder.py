@@ -335,15 +335,8 @@ class GraphEncoder:
         DataError
             If shapes do not fit.
         """
-        state = dict(self._fitted)
-        place = nodes[state["nodes"]]
-        kept = np.flatnonzero(place >= 0)
-        kept = kept[np.argsort(place[kept], kind="stable")]
-        state["nodes"], state["node_vectors"] = place[kept], state["node_vectors"][kept]
-        state |= FactColumns.from_arrays(state).moved(nodes).arrays()
-        encoder = type(self)(self.config)
-        encoder._state = state
-        encoder._restore()
+        encoder = self.reindexed(nodes)
+        state = dict(encoder._fitted)
         sizes = {matrix.shape[0] for matrix in facts.values()}
         n_items = sizes.pop() if sizes else len(item_text) if item_text is not None else int(items.max()) + 1
         here = np.flatnonzero(items >= 0)
@@ -358,11 +351,30 @@ class GraphEncoder:
                 own_facts, None if item_text is None else item_text[new], node_text
             )
             tables["item_vectors"][new], tables["history_vectors"][new] = scored, summed
+        if "item_norms" in state:
+            norms = np.zeros(n_items, dtype=np.float32)
+            norms[items[here]] = state["item_norms"][here]
+            if len(new):
+                unscaled = np.sqrt(state["usual_popularity"]) / max(abs(float(state["history_scale"])), 1e-12)
+                norms[new] = np.linalg.norm(summed, axis=1) * unscaled
+            tables["item_norms"] = norms
         if "item_bias" in state:
             bias = np.zeros(n_items, dtype=np.float32)
             bias[items[here]] = state["item_bias"][here]
             tables["item_bias"] = bias
         encoder._state = state | tables
+        return encoder._restore()
+
+    def reindexed(self, nodes: npt.NDArray[np.int64]) -> Self:
+        """The same encoder where node i of the node space is now ``nodes[i]`` (-1 if it is gone); items stay."""
+        state = dict(self._fitted)
+        place = nodes[state["nodes"]]
+        kept = np.flatnonzero(place >= 0)
+        kept = kept[np.argsort(place[kept], kind="stable")]
+        state["nodes"], state["node_vectors"] = place[kept], state["node_vectors"][kept]
+        state |= FactColumns.from_arrays(state).moved(nodes).arrays()
+        encoder = type(self)(self.config)
+        encoder._state = state
         return encoder._restore()
 
     # -- persistence ------------------------------------------------------------------------------
