@@ -31,7 +31,18 @@ from .columns import (
     WEIGHT,
 )
 from .errors import DataError
-from .tables import as_ids, as_numbers, as_property, as_seconds, as_strings, check_columns, to_polars
+from .rdf_terms import Note
+from .tables import (
+    NOTES,
+    as_ids,
+    as_numbers,
+    as_property,
+    as_seconds,
+    as_strings,
+    check_columns,
+    notes_of,
+    to_polars,
+)
 from .texts import compose_texts, is_description, name_column
 
 if TYPE_CHECKING:
@@ -104,17 +115,18 @@ def from_frames(
     if interactions is not None:
         known[item_label].append(add_interactions(builder, to_polars(interactions, INTERACTIONS)))
     if users is not None:
-        add_nodes(builder, user_label, to_polars(users, USERS), USERS, USER_ID)
+        add_nodes(builder, user_label, to_polars(users, USERS), USERS, USER_ID, notes=notes_of(users))
     if items is not None:
         table = to_polars(items, ITEMS)
         check_columns(table, ITEMS, (ITEM_ID, *fact_columns), open_ended=True)
         table = _split(table, fact_columns, split)
-        known[item_label].append(add_items(builder, table, text))
+        known[item_label].append(add_items(builder, table, text, notes=notes_of(items)))
         add_fact_columns(builder, table, fact_columns)
     elif text is not None or fact_columns or split is not None:
         raise DataError("text, fact_columns and split are about the items; pass items=")
     for label, nodes in entities.items():
-        known[label] = [add_nodes(builder, label, to_polars(nodes, label), label, ID)]
+        table = to_polars(nodes, label)
+        known[label] = [add_nodes(builder, label, table, label, ID, notes=notes_of(nodes))]
     for part in facts if isinstance(facts, (list, tuple)) else [facts] if facts is not None else []:
         add_facts(builder, to_polars(part, FACTS), known)
     return builder.build()
@@ -178,7 +190,8 @@ def to_frames(kg: "KnowledgeGraph") -> dict[str, pd.DataFrame]:
     dict of str to DataFrame
         ``interactions``, ``users``, ``items``, ``facts`` and one frame for each further label, by its name,
         with the columns that `from_frames` takes: ``from_frames(**to_frames(kg))`` is the same graph (for
-        labels of users and items other than User and Item pass these too).
+        labels of users and items other than User and Item pass these too). What RDF noted on a property, such as
+        its language, is in the frame's ``attrs["notes"]``.
     """
     inter = kg.interactions
     frames = {
@@ -200,6 +213,9 @@ def to_frames(kg: "KnowledgeGraph") -> dict[str, pd.DataFrame]:
         frame.insert(0, key, table.vocabulary.ids)
         frame.insert(1, NAME, table.names.to_pandas())
         frame.insert(2, TEXT, table.texts.to_pandas())
+        notes = {field.name: Note.of(field).metadata() for field in table.properties.schema}
+        if any(notes.values()):
+            frame.attrs[NOTES] = {key: note for key, note in notes.items() if note}
         frames[name] = frame
     ids = np.concatenate([table.vocabulary.ids for table in kg.tables])
     labels = np.repeat(np.array(kg.labels, dtype=object), np.diff(kg.offsets))
@@ -257,6 +273,7 @@ def add_nodes(
     key: str,
     texts: pl.Series | None = None,
     names: pl.Series | None = None,
+    notes: Mapping[str, Mapping[str, str]] | None = None,
 ) -> pl.Series:
     """Add a table of nodes whose ids are the column `key`; returns the ids."""
     check_columns(table, what, (key,), open_ended=True)
@@ -268,7 +285,7 @@ def add_nodes(
         texts = as_strings(table[TEXT], what)
     ids = as_ids(table[key], what)
     properties = [as_property(table[c], what) for c in table.columns if c not in (key, NAME, TEXT)]
-    builder.add_nodes(label, ids, names, texts, pl.DataFrame(properties) if properties else None)
+    builder.add_nodes(label, ids, names, texts, pl.DataFrame(properties) if properties else None, notes)
     return ids.unique()
 
 
@@ -277,6 +294,7 @@ def add_items(
     table: pl.DataFrame,
     text: str | Sequence[str] | None = None,
     what: str = ITEMS,
+    notes: Mapping[str, Mapping[str, str]] | None = None,
 ) -> pl.Series:
     """Add a table of items, whose texts are given or composed; returns their ids."""
     check_columns(table, what, (ITEM_ID,), open_ended=True)
@@ -297,7 +315,8 @@ def add_items(
         prose = [c for c in strings if c != name and is_description(frame[c])]
         rest = [c for c in words if c != name and c not in prose]
         texts = compose_texts(frame, [*([name] if name else []), *prose, *rest])
-    return add_nodes(builder, builder.item_label, table, what, ITEM_ID, texts, frame[name] if name else None)
+    names = frame[name] if name else None
+    return add_nodes(builder, builder.item_label, table, what, ITEM_ID, texts, names, notes)
 
 
 def add_fact_columns(

@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from .columns import ID, INTERACTED, NAME, TEXT, TIMESTAMP, WEIGHT
 from .errors import DataError
 from .knowledge_graph import KnowledgeGraph, NodeTable
 from .relation_names import stored_labels, stored_relations
+from .store_notes import NOTE_KEYS, NOTE_LABEL, notes_on
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,9 @@ def write_neo4j_csv(kg: KnowledgeGraph, folder: str | Path) -> None:
             arguments.append(
                 _write(target, "nodes", index, _nodes(table, index, labels[table.label], delimiter))
             )
+        notes = _notes(kg, labels)
+        if len(notes):
+            arguments.append(_write(target, "nodes", len(kg.tables), notes))
         for index, frame in enumerate(_relationships(kg, relations)):
             arguments.append(_write(target, "relationships", index, frame))
         lines = ["#!/bin/sh", "# sh import.sh [DATABASE]", 'cd "$(dirname "$0")"']
@@ -121,6 +125,23 @@ def _nodes(table: NodeTable, index: int, label: str, delimiter: str) -> pl.DataF
         joined = words.cast(pl.List(pl.String)).list.join(delimiter)
         columns.append(pl.select(pl.when(joined != "").then(joined)).to_series().alias(f"{name}:{inner}[]"))
     return pl.DataFrame(columns)
+
+
+def _notes(kg: KnowledgeGraph, labels: Mapping[str, str]) -> pl.DataFrame:
+    """What is noted on properties, as `kgenre.graph.store_notes` keeps it."""
+    rows = [
+        {"label": labels[table.label], "property": key, **note}
+        for table in kg.tables
+        for key, note in notes_on(table).items()
+    ]
+    columns = {key: [row.get(key) for row in rows] for key in NOTE_KEYS}
+    return pl.DataFrame(
+        {
+            ":ID(notes)": [str(row) for row in range(len(rows))],
+            ":LABEL": [NOTE_LABEL] * len(rows),
+            **{f"{key}:string": pl.Series(values, dtype=pl.String) for key, values in columns.items()},
+        }
+    )
 
 
 def _plain(column: pl.Series) -> pl.Series:

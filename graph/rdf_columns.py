@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from .rdf_statements import Literal
-from .rdf_terms import XSD, Note
+from .rdf_terms import XSD, Note, literal_text
 
 Row = list[Literal] | None
 """The values that a node has, or None."""
@@ -19,6 +19,7 @@ _INTEGERS = frozenset(
 )
 _FLOATS = frozenset([XSD + "double", XSD + "float", XSD + "decimal"])
 _DTYPES = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean, str: pl.String}
+_PLAIN = Note(datatype=XSD + "string")
 _DATATYPES = {int: XSD + "integer", float: XSD + "double", bool: XSD + "boolean", str: XSD + "string"}
 
 
@@ -60,7 +61,7 @@ def property_columns(
         return [(key, _column(chosen, kind, listed), Note() if plain else note)]
     columns = [(key, _column(chosen, kind, listed), Note())]
     if kind is str and not any(ordered):
-        columns += apart(key, rows, notes - {_note(Literal(""))})
+        columns += apart(key, rows, notes - {_PLAIN})
     return columns
 
 
@@ -72,6 +73,13 @@ def apart(key: str, rows: Sequence[Row], notes: set[Note]) -> list[tuple[str, pl
         column = _column([row or None for row in members], str, any(len(row) > 1 for row in members))
         columns.append((key + note.key(), column, replace(note, main=key)))
     return columns
+
+
+def as_written(literal: Literal) -> str:
+    """A literal as it stands in N-Triples once it has been a value of its type."""
+    note = _note(literal)
+    value = _convert(literal, _kind(literal))
+    return literal_text(literal.value if value is None else value, Note() if note == _PLAIN else note)
 
 
 def languages(rows: Sequence[Row]) -> set[Note]:

@@ -1,6 +1,6 @@
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -8,24 +8,30 @@ from .builder import GraphBuilder
 from .columns import ENTITY, ID, ITEM, NAME, TEXT, USER
 from .errors import DataError, did_you_mean
 from .knowledge_graph import KnowledgeGraph
-from .rdf_columns import apart, languages, preferred, property_columns
+from .rdf_columns import apart, as_written, languages, preferred, property_columns
+from .rdf_graphs import LIST, statement_rows
 from .rdf_statements import NIL, Literal, Statements, Term
 from .rdf_terms import (
     GRAPHS,
     HAS_ID,
     INTERACTED_WITH,
     ITEM_CLASS,
+    LABEL_NS,
     NAME_PREDICATES,
     NODE_NS,
     NS,
     OWL,
+    PROPERTY_NS,
+    RDF,
     RDFS,
     RELATION_NS,
+    STATEMENT_GRAPHS,
     TEXT_PREDICATES,
     USER_CLASS,
     Note,
     local_name,
     short_names,
+    urn,
 )
 
 log = logging.getLogger(__name__)
@@ -152,6 +158,7 @@ class Reader:
             TEXT: self._first_of(TEXT_PREDICATES),
         }
         properties, lists = self._values()
+        placed = self._statement_rows() if self.statements.graphs else {}
         for label, members in nodes.items():
             columns: dict[str, tuple[pl.Series, Note]] = {}
             for key, values in properties.items():
@@ -173,7 +180,9 @@ class Reader:
             if any(uris):
                 columns[URI] = pl.Series(uris, dtype=pl.String), Note()
             if self.statements.graphs:
-                self._add_graphs(members, columns)
+                graphs = {node: sorted(self.statements.graphs[node]) for node in members}
+                _add_lists(GRAPHS, members, graphs, columns)
+                _add_lists(STATEMENT_GRAPHS, members, placed, columns)
             best = {
                 key: [preferred(found[node])[0].value if node in found else None for node in members]
                 for key, found in words.items()
@@ -196,18 +205,39 @@ class Reader:
                 notes={key: note.metadata() for key, (_, note) in columns.items()},
             )
 
-    def _add_graphs(self, members: Sequence[str], columns: dict[str, tuple[pl.Series, Note]]) -> None:
-        """The named graphs of nodes, beside those that a property of ours names."""
-        given = columns[GRAPHS][0] if GRAPHS in columns else None
-        if given is not None and given.dtype != pl.List(pl.String):
-            return
-        stated = given.to_list() if given is not None else [None] * len(members)
-        rows = []
-        for node, names in zip(members, stated, strict=True):
-            found = self.statements.graphs.get(node, set())
-            rows.append(names if found <= set(names or ()) else sorted(found | set(names or ())))
-        if any(row is not None for row in rows):
-            columns[GRAPHS] = pl.Series(rows, dtype=pl.List(pl.String)), Note()
+    def _statement_rows(self) -> dict[str, list[str] | None]:
+        """The property ``statement_graphs`` of each node."""
+        found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        relations = self._relation_names()
+        for (node, predicate, value), graphs in self.statements.places.items():
+            if node in self.labels and self.statements.graphs.get(node):
+                for statement in self._written(node, predicate, value, relations):
+                    found[node][statement] |= graphs
+        return {node: statement_rows(self.statements.graphs[node], of) for node, of in found.items()}
+
+    def _written(self, node: str, predicate: str, value: Term, relations: Mapping[str, str]) -> Iterator[str]:
+        """Predicate and object of a statement as `kgenre.graph.rdf_writer` writes it; a list may be several."""
+        label = self.labels[node]
+        if predicate == RDF + "type":
+            ours = {self.builder.item_label: self.item_classes, self.builder.user_label: self.user_classes}
+            if value in ours.get(label, ()) or self.classes.get(str(value)) == label:
+                yield f"<{predicate}> <{urn(LABEL_NS, label)}>"
+        elif isinstance(value, Literal):
+            for predicates in (NAME_PREDICATES, TEXT_PREDICATES):
+                if predicate in predicates:
+                    yield f"<{predicates[0]}> {as_written(value)}"
+            name = self.property_names.get(predicate)
+            if name is not None:
+                yield f"<{urn(PROPERTY_NS, name)}> {as_written(value)}"
+        elif predicate in relations:
+            name = INTERACTED_WITH if predicate in self.interacted else urn(RELATION_NS, relations[predicate])
+            listed = self.statements.is_list(value)
+            for end in self.statements.members(value) if listed else [value]:
+                if isinstance(end, str):
+                    for key in self.ids[end]:
+                        yield f"<{name}> <{urn(NODE_NS, self.labels[end], key)}>"
+            if listed and predicate in self.property_names:
+                yield f"<{urn(PROPERTY_NS, self.property_names[predicate])}> {LIST}"
 
     def _first_of(self, predicates: Sequence[str]) -> dict[str, list[Literal]]:
         """The values of the first of some predicates that a node has."""
@@ -240,7 +270,8 @@ class Reader:
                     if members or head == NIL:
                         given.setdefault(predicate, {})[node] = members
                         ordered.add((predicate, node))
-        names = short_names(given, statements.prefixes, reserved=(ID, NAME, TEXT, URI, GRAPHS))
+        reserved = (ID, NAME, TEXT, URI, GRAPHS, STATEMENT_GRAPHS)
+        names = self.property_names = short_names(given, statements.prefixes, reserved)
         return {names[p]: values for p, values in given.items()}, {(names[p], node) for p, node in ordered}
 
     # -- interactions and facts -------------------------------------------------------------------
@@ -304,6 +335,27 @@ class Reader:
                 names.setdefault(predicate, local_name(min(ours)))
         others = self.statements.links.keys() - names.keys()
         return short_names(others, self.statements.prefixes, reserved=names.values()) | names
+
+
+def _add_lists(
+    key: str,
+    members: Sequence[str],
+    found: Mapping[str, list[str] | None],
+    columns: dict[str, tuple[pl.Series, Note]],
+) -> None:
+    """Lists as a property, where none of ours with its name says more."""
+    given = columns[key][0] if key in columns else None
+    if given is not None and given.dtype != pl.List(pl.String):
+        return
+    stated = given.to_list() if given is not None else [None] * len(members)
+    rows = [
+        names
+        if set(found.get(node) or ()) <= set(names or ())
+        else sorted({*(found[node] or ()), *(names or ())})
+        for node, names in zip(members, stated, strict=True)
+    ]
+    if any(row is not None for row in rows):
+        columns[key] = pl.Series(rows, dtype=pl.List(pl.String)), Note()
 
 
 def _find(name: str, known: Iterable[str], what: str) -> str:

@@ -54,6 +54,8 @@ class Statements:
         Namespaces by the prefix that the source declares for them.
     graphs
         The named graphs that say something about a resource.
+    places
+        The graphs of each statement, "" for the default one; empty where there are no named graphs.
     """
 
     types: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -64,6 +66,7 @@ class Statements:
     annotations: dict[tuple[str, str, str], dict[str, float]] = field(default_factory=dict)
     prefixes: dict[str, str] = field(default_factory=dict)
     graphs: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    places: dict[tuple[str, str, Term], set[str]] = field(default_factory=dict)
     _first: dict[str, Term] = field(default_factory=dict)
     _rest: dict[str, str] = field(default_factory=dict)
 
@@ -78,12 +81,23 @@ class Statements:
         """
         found = cls()
         if isinstance(source, rdflib.Graph):
-            found._collect(_from_rdflib(source, found.graphs))
+            found._collect(_from_rdflib(source, found))
             found.prefixes = {prefix: str(namespace) for prefix, namespace in source.namespaces()}
         else:
-            found._collect(_from_file(Path(source), found.prefixes, found.graphs))
+            found._collect(_from_file(Path(source), found))
+        if not found.graphs:
+            found.places.clear()
         found._drop_schema()
         return found
+
+    def place(self, subject: str, predicate: str, value: Term, graph: str) -> bool:
+        """Note which graph a statement stands in; returns whether it is the first."""
+        graphs = self.places.setdefault((subject, predicate, value), set())
+        new = not graphs
+        graphs.add(graph)
+        if graph:
+            self.graphs[subject].add(graph)
+        return new
 
     def ancestors(self, iri: str, table: dict[str, set[str]]) -> set[str]:
         """A class or predicate and all that it is declared a special case of."""
@@ -164,7 +178,7 @@ class Statements:
             self.links[predicate] = [pair for pair in links if pair[0] not in schema]
 
 
-def _from_rdflib(graph: rdflib.Graph, graphs: dict[str, set[str]]) -> Iterator[tuple[str, str, Term]]:
+def _from_rdflib(graph: rdflib.Graph, found: Statements) -> Iterator[tuple[str, str, Term]]:
     def term(node: rdflib.term.Node) -> Term:
         if isinstance(node, rdflib.Literal):
             datatype = str(node.datatype) if node.datatype is not None else XSD + "string"
@@ -177,14 +191,13 @@ def _from_rdflib(graph: rdflib.Graph, graphs: dict[str, set[str]]) -> Iterator[t
         return
     for subject, predicate, value, name in graph.quads():
         # The default graph has no name, or rdflib's own.
-        if name is not None and name != rdflib.graph.DATASET_DEFAULT_GRAPH_ID:
-            graphs[str(term(subject))].add(str(term(name)))
-        yield str(term(subject)), str(predicate), term(value)
+        default = name is None or name == rdflib.graph.DATASET_DEFAULT_GRAPH_ID
+        triple = str(term(subject)), str(predicate), term(value)
+        if found.place(*triple, "" if default or name is None else str(term(name))):
+            yield triple
 
 
-def _from_file(
-    path: Path, prefixes: dict[str, str], graphs: dict[str, set[str]]
-) -> Iterator[tuple[str, str, Term]]:
+def _from_file(path: Path, found: Statements) -> Iterator[tuple[str, str, Term]]:
     suffix = path.suffix.lstrip(".").lower()
     rdf_format = pyoxigraph.RdfFormat.from_extension("rdf" if suffix == "owl" else suffix)
     if rdf_format is None:
@@ -211,13 +224,16 @@ def _from_file(
         parser = pyoxigraph.parse(path=path, format=rdf_format)
         for quad in parser:
             subject, value = term(quad.subject), term(quad.object)
-            if isinstance(subject, str) and value is not None:
-                if not isinstance(quad.graph_name, pyoxigraph.DefaultGraph):
-                    graphs[subject].add(str(term(quad.graph_name)))
-                yield subject, quad.predicate.value, value
-            else:
+            if not isinstance(subject, str) or value is None:
                 skipped += 1
-        prefixes.update(parser.prefixes)
+                continue
+            predicate = quad.predicate.value
+            if rdf_format.supports_datasets:
+                default = isinstance(quad.graph_name, pyoxigraph.DefaultGraph)
+                if not found.place(subject, predicate, value, "" if default else str(term(quad.graph_name))):
+                    continue
+            yield subject, predicate, value
+        found.prefixes.update(parser.prefixes)
     except FileNotFoundError:
         raise DataError(f"no such file: {path}; check the path") from None
     except OSError as error:

@@ -19,8 +19,11 @@ meant: ``schema:Movie rdfs:subClassOf kgenre:Item``, ``schema:director rdfs:subP
 relation:DIRECTED_BY``.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
@@ -62,6 +65,10 @@ TEXT_PREDICATES = (
 
 GRAPHS = "graphs"
 """Property of a node: the named graphs that say something about it."""
+STATEMENT_GRAPHS = "statement_graphs"
+"""Property of a node: where those of its statements stand that are not in all of `GRAPHS`."""
+
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,29 @@ class Note:
         if self.language is not None:
             return f"@{self.language}"
         return f"^^{self.datatype}".replace(f"^^{XSD}", "^^xsd:") if self.datatype is not None else ""
+
+
+def string_text(text: str) -> str:
+    """A string as it stands in N-Triples."""
+    return f'"{text.translate(_ESCAPES)}"'
+
+
+def literal_text(value: Any, note: Note) -> str:
+    """A value with its language or datatype as it stands in N-Triples."""
+    if note.language is not None:
+        return f"{string_text(str(value))}@{note.language}"
+    datatype = note.datatype
+    if isinstance(value, bool):
+        return f'"{str(value).lower()}"^^<{datatype or XSD + "boolean"}>'
+    if isinstance(value, float):
+        # The shortest text that is the same number; XSD spells infinity its own way.
+        text = repr(value).replace("inf", "INF")
+        if datatype == XSD + "decimal" and math.isfinite(value):
+            text = format(Decimal(text), "f")
+        return f'"{text}"^^<{datatype or XSD + "double"}>'
+    if isinstance(value, int):
+        return f'"{value}"^^<{datatype or XSD + "integer"}>'
+    return string_text(str(value)) + (f"^^<{datatype}>" if datatype else "")
 
 
 def urn(namespace: str, *parts: str) -> str:

@@ -4,7 +4,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ import rdflib
 from .columns import NAME, TEXT
 from .errors import DataError
 from .knowledge_graph import KnowledgeGraph, NodeTable
+from .rdf_graphs import Lines, NamedGraphs
 from .rdf_terms import (
-    GRAPHS,
     HAS_ID,
     HAS_TIMESTAMP,
     HAS_WEIGHT,
@@ -36,6 +35,8 @@ from .rdf_terms import (
     USER_CLASS,
     XSD,
     Note,
+    literal_text,
+    string_text,
     urn,
 )
 
@@ -53,14 +54,9 @@ PREFIXES = {
 
 _CHUNK = 50_000
 """Rows a chunk of N-Triples holds."""
-_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
-_IRI = re.compile(r'[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20<>"{}|\\^`]*')
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 """Characters that XML cannot hold, escaped or not."""
 _NAMED = (pyoxigraph.RdfFormat.N_QUADS, pyoxigraph.RdfFormat.TRIG, pyoxigraph.RdfFormat.JSON_LD)
-
-Lines = list[tuple[int, str]]
-"""Statements without their final dot, each with the node that they are about (-1 for none)."""
 
 
 def to_rdf(kg: KnowledgeGraph) -> rdflib.Graph:
@@ -101,7 +97,8 @@ def _rdflib_term(node: Any) -> rdflib.term.Node:
 def write_rdf(kg: KnowledgeGraph, path: str | Path) -> None:
     """Write the graph to a file of the format that its suffix names: .ttl, .nt, .nq, .trig, .jsonld or .rdf.
 
-    Where the format has named graphs, the statements about a node with the property ``graphs`` stand in these.
+    Where the format has named graphs, each statement stands in those that it was read from
+    (`kgenre.graph.rdf_graphs`).
 
     Raises
     ------
@@ -147,16 +144,13 @@ def ntriples(kg: KnowledgeGraph, named: bool = False) -> Iterator[bytes]:
     """The graph in chunks of N-Triples, each whole by itself; as N-Quads with the nodes' graphs if `named`."""
     blank = count()
     nodes = np.concatenate([_iris(table) for table in kg.tables])
-    graphs = _graphs(kg) if named else {}
+    graphs = NamedGraphs(kg) if named else None
     head = [
         (-1, f"<{urn(LABEL_NS, table.label)}> <{RDFS}subClassOf> <{ours}>")
         for table, ours in ((kg.users, USER_CLASS), (kg.items, ITEM_CLASS))
     ]
     for lines in _all(kg, nodes, head, blank):
-        if not graphs:
-            body = " .\n".join([line for _, line in lines])
-        else:
-            body = " .\n".join(f"{line} {graph}" for node, line in lines for graph in graphs.get(node, ("",)))
+        body = " .\n".join([line for _, line in lines] if graphs is None else graphs.quads(lines))
         if body:
             yield (body + " .\n").encode()
 
@@ -183,28 +177,12 @@ def _iris(table: NodeTable) -> npt.NDArray[np.object_]:
     return iris
 
 
-def _graphs(kg: KnowledgeGraph) -> dict[int, tuple[str, ...]]:
-    """The named graphs of each node that has any."""
-    found: dict[int, tuple[str, ...]] = {}
-    for table in kg.tables:
-        if GRAPHS in table.properties.column_names:
-            first = kg.slice(table.label).start
-            for row, names in enumerate(table.properties.column(GRAPHS).to_pylist()):
-                if isinstance(names, list):
-                    iris = tuple(
-                        f"<{name}>" for name in names if isinstance(name, str) and _IRI.fullmatch(name)
-                    )
-                    if iris:
-                        found[first + row] = iris
-    return found
-
-
 def _node_lines(table: NodeTable, first: int, nodes: Any, blank: "count[int]") -> Iterator[Lines]:
     kind = f"<{RDF}type> <{urn(LABEL_NS, table.label)}>"
     lines: Lines = []
     for node, key in enumerate(table.vocabulary, first):
         lines.append((node, f"{nodes[node]} {kind}"))
-        lines.append((node, f"{nodes[node]} <{HAS_ID}> {_string(key)}"))
+        lines.append((node, f"{nodes[node]} <{HAS_ID}> {string_text(key)}"))
         if len(lines) > _CHUNK:
             yield lines
             lines = []
@@ -256,16 +234,16 @@ def _value_lines(
         if value is None:
             continue
         if not isinstance(value, list):
-            lines.append((node, f"{nodes[node]} {predicate} {_literal(value, note)}"))
+            lines.append((node, f"{nodes[node]} {predicate} {literal_text(value, note)}"))
         elif loose:
-            lines += [(node, f"{nodes[node]} {predicate} {_literal(member, note)}") for member in value]
+            lines += [(node, f"{nodes[node]} {predicate} {literal_text(member, note)}") for member in value]
         else:
             end = f"{nodes[node]} {predicate}"
             for member in value:
                 if member is not None:
                     cell = f"_:l{next(blank)}"
                     lines.append((node, f"{end} {cell}"))
-                    lines.append((node, f"{cell} <{RDF}first> {_literal(member, note)}"))
+                    lines.append((node, f"{cell} <{RDF}first> {literal_text(member, note)}"))
                     end = f"{cell} <{RDF}rest>"
             lines.append((node, f"{end} <{RDF}nil>"))
         if len(lines) > _CHUNK:
@@ -291,40 +269,35 @@ def _link_lines(
     ]
     for start in range(0, len(heads), _CHUNK):
         part = slice(start, start + _CHUNK)
+        rows = range(len(heads))[part]
         lines: Lines = [
             (head, f"{nodes[head]} {predicate} {nodes[tail]}")
             for head, tail in zip(heads[part].tolist(), tails[part].tolist(), strict=True)
         ]
-        for row in range(start, min(start + _CHUNK, len(heads))) if notes else ():
-            known = [(name, values[row]) for name, values in notes if not np.isnan(values[row])]
-            if known:
-                head, statement = int(heads[row]), f"_:s{next(blank)}"
-                lines.append((head, f"{statement} <{RDF}type> <{RDF}Statement>"))
-                lines.append((head, f"{statement} <{RDF}subject> {nodes[head]}"))
-                lines.append((head, f"{statement} <{RDF}predicate> {predicate}"))
-                lines.append((head, f"{statement} <{RDF}object> {nodes[tails[row]]}"))
-                lines += [
-                    (head, f"{statement} {name} {_literal(float(value), Note())}") for name, value in known
-                ]
-        yield lines
+        # What is said of a statement follows it.
+        yield (
+            [
+                each
+                for row, line in zip(rows, lines, strict=True)
+                for each in (
+                    line,
+                    *_annotations(line, [(name, values[row]) for name, values in notes], blank),
+                )
+            ]
+            if notes
+            else lines
+        )
 
 
-def _string(text: str) -> str:
-    return f'"{text.translate(_ESCAPES)}"'
-
-
-def _literal(value: Any, note: Note) -> str:
-    if note.language is not None:
-        return f"{_string(str(value))}@{note.language}"
-    datatype = note.datatype
-    if isinstance(value, bool):
-        return f'"{str(value).lower()}"^^<{datatype or XSD + "boolean"}>'
-    if isinstance(value, float):
-        # The shortest text that is the same number; XSD spells infinity its own way.
-        text = repr(value).replace("inf", "INF")
-        if datatype == XSD + "decimal" and np.isfinite(value):
-            text = format(Decimal(text), "f")
-        return f'"{text}"^^<{datatype or XSD + "double"}>'
-    if isinstance(value, int):
-        return f'"{value}"^^<{datatype or XSD + "integer"}>'
-    return _string(str(value)) + (f"^^<{datatype}>" if datatype else "")
+def _annotations(
+    line: tuple[int, str], notes: list[tuple[str, float]], blank: "count[int]"
+) -> Iterator[tuple[int, str]]:
+    """Weight and timestamp of a statement, on an ``rdf:Statement`` about it."""
+    known = [(name, value) for name, value in notes if not np.isnan(value)]
+    if known:
+        node, statement = line[0], f"_:s{next(blank)}"
+        yield node, f"{statement} <{RDF}type> <{RDF}Statement>"
+        for part, term in zip(("subject", "predicate", "object"), line[1].split(" "), strict=True):
+            yield node, f"{statement} <{RDF}{part}> {term}"
+        for name, value in known:
+            yield node, f"{statement} {name} {literal_text(float(value), Note())}"

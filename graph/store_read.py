@@ -17,6 +17,7 @@ from .schema import PLACEHOLDER, GraphSchema, LabelSchema
 from .store_catalogue import labels_used, quoted, require, types_used
 from .store_edges import Nodes, read_fact_query, read_facts, read_interactions
 from .store_index import vector_properties
+from .store_notes import read_notes
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ def read_graph(bolt: Bolt, schema: GraphSchema) -> KnowledgeGraph:
 def _read_nodes(bolt: Bolt, schema: GraphSchema) -> Nodes:
     nodes = Nodes(GraphBuilder(schema.user_label, schema.item_label))
     stored = {label_of(name): name for name in labels_used(bolt)}
-    vectors = vector_properties(bolt)
-    for label in bar(_labels_to_read(schema, stored), desc="reading nodes", unit="label"):
+    vectors, notes = vector_properties(bolt), read_notes(bolt)
+    for label in bar(_labels_to_read(bolt, schema, stored), desc="reading nodes", unit="label"):
         of = schema.label(label)
         values = _wanted(bolt, of, vectors.get(stored[label], set()))
         rows = bolt.run(f"MATCH (n:{quoted(bolt, stored[label])}) RETURN elementId(n), {values}")
@@ -71,7 +72,7 @@ def _read_nodes(bolt: Bolt, schema: GraphSchema) -> Nodes:
             keys = sorted(row[0] for row in bolt.run(query))
         _require_properties(label, schema.labels.get(label), keys)
         names, texts, rest = _columns(of, properties)
-        nodes.builder.add_nodes(label, ids, names, texts, rest)
+        nodes.builder.add_nodes(label, ids, names, texts, rest, notes.get(stored[label]))
         start = len(nodes.ids)
         nodes.rows.update((row[0], start + i) for i, row in enumerate(rows))
         nodes.ids += ids
@@ -90,12 +91,12 @@ def _wanted(bolt: Bolt, of: LabelSchema, vectors: set[str]) -> str:
     return f"n {{.*, {', '.join(bolt.quote(key, 'property') + ': null' for key in hidden)}}}"
 
 
-def _labels_to_read(schema: GraphSchema, stored: dict[str, str]) -> list[str]:
+def _labels_to_read(bolt: Bolt, schema: GraphSchema, stored: dict[str, str]) -> list[str]:
     ends = (schema.user_label, schema.item_label)
     default = GraphSchema()
-    # What `write` stored may lack users or items, but a graph that has neither is somebody's own.
+    # What `write` stored may lack users or items, but a graph that has neither is somebody's own if its ids are.
     written = ends == (default.user_label, default.item_label) and (
-        not stored or any(e in stored for e in ends)
+        any(end in stored for end in ends) or _has_our_ids(bolt, stored)
     )
     if not written:
         require(ends, stored, "label")
@@ -106,6 +107,13 @@ def _labels_to_read(schema: GraphSchema, stored: dict[str, str]) -> list[str]:
     else:
         others = sorted(set(stored) - set(ends))
     return [label for label in (*ends, *others) if label in stored]
+
+
+def _has_our_ids(bolt: Bolt, stored: dict[str, str]) -> bool:
+    """Whether all labels have the constraint that `write` makes."""
+    rows = bolt.run("SHOW CONSTRAINTS YIELD labelsOrTypes, properties")
+    keyed = {row[0][0] for row in rows if row[0] and row[1] == [ID]}
+    return all(name in keyed for name in stored.values())
 
 
 def _ids(label: str, key: str, properties: list[dict[str, Any]]) -> list[str]:

@@ -15,6 +15,7 @@ from .knowledge_graph import KnowledgeGraph, NodeTable
 from .progress import bar
 from .relation_names import stored_labels, stored_relations
 from .store_catalogue import labels_in, types_in
+from .store_notes import read_notes, write_notes
 
 _NODES = 5_000
 _RELATIONSHIPS = 10_000
@@ -38,6 +39,9 @@ def write_graph(bolt: Bolt, kg: KnowledgeGraph) -> None:
 
     for label in quoted:
         bolt.run(f"CREATE CONSTRAINT IF NOT EXISTS FOR (n:{label}) REQUIRE n.{ID} IS UNIQUE")
+    notes = read_notes(bolt)
+    for table in kg.tables:
+        write_notes(bolt, table, labels[table.label], notes)
     with bar(total=kg.n_nodes, desc="writing nodes", unit="node") as progress:
         for table, label in zip(kg.tables, quoted, strict=True):
             query = f"UNWIND $rows AS row MERGE (n:{label} {{{ID}: row[0]}}) SET n += row[1]"

@@ -9,6 +9,10 @@ import polars as pl
 import pyarrow as pa
 
 from .errors import DataError, did_you_mean
+from .rdf_terms import Note
+
+NOTES = "notes"
+"""Where a pandas frame keeps what is noted on its columns (`kgenre.graph.rdf_terms.Note`): in ``attrs``."""
 
 
 class FileName(str):
@@ -55,6 +59,15 @@ def _from_pandas(table: pd.DataFrame, what: str) -> pl.DataFrame:
             reason = str(error).splitlines()[0]
             raise DataError(f"{what}: column {column!r} mixes types ({reason}); convert it to one") from None
     return pl.DataFrame(series)
+
+
+def notes_of(table: Any) -> dict[str, dict[str, str]]:
+    """What is noted on a table's columns: a frame's ``attrs["notes"]``, or the metadata of Arrow fields."""
+    if isinstance(table, pd.DataFrame):
+        return dict(table.attrs.get(NOTES, {}))
+    if isinstance(table, pa.Table | pa.RecordBatch):
+        return {field.name: Note.of(field).metadata() for field in table.schema}
+    return {}
 
 
 def check_columns(

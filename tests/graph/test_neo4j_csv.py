@@ -103,6 +103,17 @@ def test_header_files_types_and_quoting_are_those_of_the_format(small, tmp_path)
     subprocess.run(["sh", "-n", tmp_path / "import.sh"], check=True)
 
 
+def test_notes_on_properties_are_nodes_as_in_a_store(tmp_path):
+    builder = GraphBuilder().add_nodes(
+        "Item", ["1"], None, None, {"motto": ["carpe diem"]}, {"motto": {"language": "la"}}
+    )
+    builder.build().to_neo4j_csv(tmp_path)
+    assert (tmp_path / "nodes-2-header.csv").read_text() == (
+        ":ID(notes),:LABEL,label:string,property:string,language:string,datatype:string,main:string\n"
+    )
+    assert (tmp_path / "nodes-2.csv").read_text() == '"0","_KgenreNote","Item","motto","la",,\n'
+
+
 def test_a_list_is_parted_by_what_none_of_its_members_holds(tmp_path):
     builder = GraphBuilder().add_nodes("Item", ["1"], properties={"tags": [["a;b", "c|d\n"]]})
     builder.build().to_neo4j_csv(tmp_path)

@@ -1,4 +1,6 @@
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pyoxigraph
@@ -21,6 +23,7 @@ PREFIXES = """
 @prefix k: <urn:kgenre:ns:> .
 @prefix x: <http://example.org/> .
 """
+XSD = "http://www.w3.org/2001/XMLSchema#"
 SHOP = """
 x:ann a foaf:Person ; x:bought x:alien, x:babe .
 x:alien a x:Film ; rdfs:label "Alien" ; rdfs:comment "In space." ; x:imdb "tt1" ; x:year 1979 ; x:score 8.5 ;
@@ -77,7 +80,7 @@ def test_rdflib_datasets_are_taken_with_all_their_graphs(small):
     for n, triple in enumerate(small.to_rdf()):
         dataset.graph(rdflib.URIRef(f"urn:g:{n % 2}")).add(triple)
     kg = KnowledgeGraph.from_rdf(dataset)
-    assert kg.items.properties.column_names == ["graphs"]
+    assert kg.items.properties.column_names == ["graphs", "statement_graphs"]
     names = {name for row in kg.items.properties.column("graphs").to_pylist() for name in row}
     assert names == {"urn:g:0", "urn:g:1"}
     assert [facts.tail.tolist() for facts in kg.facts] == [facts.tail.tolist() for facts in small.facts]
@@ -339,6 +342,99 @@ def test_named_graphs_survive(read, tmp_path, suffix):
 
     names = {quad.graph_name.value for quad in pyoxigraph.parse(path=path) if named(quad)}
     assert names == {one, two}
+
+
+TOLD = """
+x:k a k:Nothing .
+x:one { x:a a x:Film ; rdfs:label "Alien"@en ; x:by x:s ; x:year 1979 ; x:tags ("z" "a") . }
+x:two { x:a x:by x:s, x:t ; rdfs:label "Das Ding"@de, "Alien"@en ; x:seen x:a . x:s rdfs:label "Scott" . }
+{ x:a x:by x:u ; x:tags ("z" "a") . x:u rdfs:label "Unknown" . }
+x:three { x:ann x:liked x:a . x:ann x:liked x:b . } x:four { x:ann x:liked x:a . x:b a x:Film . }
+"""
+
+
+def quads(path):
+    """(graph, subject, predicate, object) of a file; what is said of a node by its last part, lists as one."""
+
+    def short(term):
+        if isinstance(term, pyoxigraph.BlankNode):
+            return "()"
+        return re.split("[#:/]", unquote(term.value))[-1]
+
+    found = set()
+    for quad in pyoxigraph.parse(path=path):
+        if not isinstance(quad.subject, pyoxigraph.BlankNode):
+            default = isinstance(quad.graph_name, pyoxigraph.DefaultGraph)
+            triple = (short(part) for part in (quad.subject, quad.predicate, quad.object))
+            found.add(("" if default else short(quad.graph_name), *triple))
+    return found
+
+
+@pytest.mark.parametrize("suffix", ["nq", "trig", "jsonld"])
+def test_a_statement_stands_in_all_its_graphs_and_in_no_other(read, tmp_path, suffix):
+    kg = read(TOLD, suffix=".trig", item_type="Film", interacted="liked")
+    path = tmp_path / f"again.{suffix}"
+    # Formats without named graphs, saved graphs and frames remember as well.
+    kg.write_rdf(tmp_path / "between.ttl")
+    again = KnowledgeGraph.from_rdf(tmp_path / "between.ttl")
+    assert again.differences(kg) == []
+    again.write_rdf(path)
+    assert KnowledgeGraph.from_rdf(path).differences(kg) == []
+    found = quads(path)
+
+    def graphs(*triple):
+        return {quad[0] for quad in found if quad[1:] == triple}
+
+    assert graphs("a", "by", "s") == {"one", "two"}
+    assert graphs("a", "by", "t") == {"two"}
+    assert graphs("a", "by", "u") == {""}
+    assert graphs("a", "label", "Alien") == {"one", "two"}
+    assert graphs("a", "label", "Das Ding") == {"two"}
+    assert graphs("a", "year", "1979") == {"one"}
+    assert graphs("a", "tags", "()") == {"one", ""}
+    assert graphs("a", "type", "Film") == graphs("a", "id", "a") == {"one"}
+    assert graphs("ann", "interacted", "a") == {"three", "four"}
+    assert graphs("ann", "interacted", "b") == {"three"}
+    assert graphs("b", "type", "Film") == {"four"}
+    assert graphs("u", "label", "Unknown") == {""}
+
+
+def test_weights_stand_in_the_graph_of_their_statement(read, tmp_path):
+    kg = read(
+        """x:one { x:a x:by x:s, x:t . [] a rdf:Statement ; rdf:subject x:a ; rdf:predicate x:by ; rdf:object x:s ;
+            k:weight 0.5 . } x:two { x:a x:by x:t . }""",
+        suffix=".trig",
+    )
+    kg.write_rdf(tmp_path / "again.nq")
+    assert KnowledgeGraph.from_rdf(tmp_path / "again.nq").differences(kg) == []
+    lines = (tmp_path / "again.nq").read_text().splitlines()
+    (weight,) = [line for line in lines if 'ns:weight> "0.5"' in line]
+    assert weight.endswith("<http://example.org/one> .")
+
+
+@given(data=st.data())
+@settings(max_examples=40)
+def test_quads_of_any_dataset_survive(tmp_path_factory, data):
+    nodes, names = st.sampled_from("abc"), st.sampled_from(["", "g", "h"])
+    value = st.sampled_from(['"v"', '"v"@de', '"v"@en', "7", "true", "1.5", "<urn:a>", "<urn:b>", "<urn:c>"])
+    predicate = st.sampled_from(["urn:p", "urn:q", "http://www.w3.org/2000/01/rdf-schema#label"])
+    rows = data.draw(st.lists(st.tuples(nodes, predicate, value, names), min_size=1, max_size=8, unique=True))
+    lines = [f"<urn:{s}> <{p}> {o} {f'<urn:{g}>' if g else ''} ." for s, p, o, g in rows]
+    lines = [
+        line.replace(" 7 ", f' "7"^^<{XSD}integer> ').replace(" true ", f' "true"^^<{XSD}boolean> ')
+        for line in lines
+    ]
+    lines = [line.replace(" 1.5 ", f' "1.5"^^<{XSD}double> ') for line in lines]
+    folder = tmp_path_factory.mktemp("quads")
+    (folder / "one.nq").write_text("\n".join(lines))
+    kg = KnowledgeGraph.from_rdf(folder / "one.nq")
+    kg.write_rdf(folder / "two.nq")
+    assert KnowledgeGraph.from_rdf(folder / "two.nq").differences(kg) == []
+    links = {(s, p[4:], o[5:-1], g) for s, p, o, g in rows if o[0] == "<" and p.startswith("urn")}
+    written = {
+        (s, p, o, g) for g, s, p, o in quads(folder / "two.nq") if p in "pq" and len(o) == 1 and o in "abc"
+    }
+    assert written == links
 
 
 def test_graphs_without_named_graphs_keep_them_as_a_property(read, tmp_path):
