@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import rdflib
     import torch_geometric.data
 
+    from .describe import Description
+    from .explore import Exploration
+    from .picture import GraphPicture
+
 FloatArray = npt.NDArray[np.float32]
 TimeArray = npt.NDArray[np.float64]
 
@@ -436,6 +440,24 @@ class KnowledgeGraph:
         from .metapath import metapath
 
         return metapath(self, expression, user=user, item=item)
+
+    def explore(self, start: str | tuple[str, str], **options: Any) -> "Exploration":
+        """Draw a node and what it is linked to; see `kgenre.graph.kg_explore.explore_graph`."""
+        from .kg_explore import explore_graph
+
+        return explore_graph(self, start, **options)
+
+    def describe(self) -> "Description":
+        """What is in the graph: counts, degrees, an example of each relation; see `kgenre.graph.describe`."""
+        from .describe import describe
+
+        return describe(self)
+
+    def schema_graph(self) -> "GraphPicture":
+        """The labels and what links them, drawn; see `kgenre.graph.describe.schema_graph`."""
+        from .describe import schema_graph
+
+        return schema_graph(self)
 
     def to_atomic(self, folder: str | Path) -> None:
         """Write RecBole atomic files; see `kgenre.graph.atomic_writer.write_atomic`."""

@@ -1,7 +1,7 @@
 import os
 import re
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,11 +26,15 @@ from .columns import (
     USER_ID,
 )
 from .errors import ConfigError
+from .explore import LIMIT, Exploration, explore, is_cypher
 from .knowledge_graph import KnowledgeGraph
+from .picture import GraphPicture
 from .relation_names import WRITTEN_BACK, label_of, relation_of
 from .schema import GraphSchema
 from .snapshot_cache import cached_snapshot
 from .store_catalogue import labels_in, types_in
+from .store_explore import StoreSurroundings
+from .store_log import GRAPH, StoreLog, note_change, remove_logged
 from .store_read import read_graph
 from .store_search import StoreSearch
 from .store_state import transaction_number
@@ -110,7 +114,7 @@ def connect(
     return GraphStore(bolt, server, schema)
 
 
-class GraphStore(StoreSearch):
+class GraphStore(StoreSearch, StoreLog):
     """A live property graph: an embedded store or a Neo4j server, both spoken to in Bolt and Cypher.
 
     Made by `connect`. Nodes carry their label, the properties ``id`` (unique within the label), ``name`` and
@@ -161,6 +165,44 @@ class GraphStore(StoreSearch):
             If the engine refuses the query; the message is the engine's, with the position.
         """
         return to_frame(*self._bolt.table(query, parameters))
+
+    def explore(
+        self, start: str | tuple[str, str], /, *, limit: int = LIMIT, **parameters: Any
+    ) -> Exploration:
+        """Draw a node and what it is linked to, or what a Cypher query finds; `Exploration.expand` walks on.
+
+        Parameters
+        ----------
+        start
+            A node's id or name in any label, or (label, id); or a query that returns nodes, relationships or paths.
+        limit
+            Relationships of one node that are drawn: small groups whole, of large ones the first that the store
+            gives; a notice says so.
+        **parameters
+            The query's parameters by name.
+
+        Raises
+        ------
+        UnknownIdError
+            If there is no such node.
+        ConfigError
+            If the query returns nothing to draw, or parameters are given for a node.
+        CypherError
+            If the engine refuses the query. Neo4j does so where it writes; the embedded engine runs it.
+        """
+        around = StoreSurroundings(self._bolt, self.schema)
+        if isinstance(start, str) and is_cypher(start):
+            return around.query(start, parameters)
+        if parameters:
+            raise ConfigError(
+                f"{next(iter(parameters))} is a parameter, and {start!r} is no query that takes one"
+            )
+        return explore(around, start, limit)
+
+    def _result(self, query: str, parameters: Mapping[str, Any]) -> tuple[pd.DataFrame, GraphPicture | None]:
+        """A query's frame, and a picture where it has nodes or relationships."""
+        columns, rows = self._bolt.table(query, dict(parameters))
+        return to_frame(columns, rows), StoreSurroundings(self._bolt, self.schema).drawn(rows)
 
     def snapshot(self, schema: GraphSchema | None = None) -> KnowledgeGraph:
         """The store's content as a frozen `KnowledgeGraph`; equal to what was written.
@@ -216,7 +258,10 @@ class GraphStore(StoreSearch):
         DataError
             If a name or property is one that the engine cannot hold; nothing is written then.
         """
+        # Before and after: who reads the note of a write that is still under way reads again when it is done.
+        note_change(self._bolt, GRAPH)
         write_graph(self._bolt, kg)
+        note_change(self._bolt, GRAPH)
 
     def add_nodes(self, label: str, frame: Any) -> None:
         """Add nodes, or more about nodes that are there.
@@ -249,8 +294,7 @@ class GraphStore(StoreSearch):
     def remove_nodes(self, label: str, ids: Sequence[str]) -> int:
         """Remove nodes with all their relationships; returns how many nodes and relationships are gone."""
         (node,) = self._stored_labels([label])
-        query = f"UNWIND $rows AS row MATCH (n:{node}) WHERE n.{ID} = row DETACH DELETE n"
-        return self._bolt.change(query, [str(key) for key in ids])
+        return remove_logged(self._bolt, node, label, [str(key) for key in ids])
 
     def remove_interactions(self, frame: Any) -> int:
         """Remove interactions (user_id, item_id); returns how many are gone."""
@@ -279,7 +323,10 @@ class GraphStore(StoreSearch):
             f"UNWIND $rows AS row MATCH (h:{of_head})-[r:{type_}]->(t:{of_tail}) "
             f"WHERE h.{ID} = row[0] AND t.{ID} = row[1] DELETE r"
         )
-        return self._bolt.change(query, [list(row) for row in rows])
+        note_change(self._bolt, GRAPH)
+        removed = self._bolt.change(query, [list(row) for row in rows])
+        note_change(self._bolt, GRAPH)
+        return removed
 
     def _check_layout(self, *parts: str) -> None:
         """Refuse to add to a graph in the layout of `write` where the schema says that it has another."""

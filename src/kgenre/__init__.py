@@ -32,5 +32,10 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'kgenre' has no attribute {name!r}")
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """What ``%load_ext kgenre`` calls: the magics ``%%cypher`` and ``%%sparql``; see `kgenre.graph.magics`."""
+    import_module("kgenre.graph.magics").load(shell)
+
+
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
