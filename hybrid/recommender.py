@@ -19,6 +19,7 @@ from .config import HybridConfig
 from .evaluation import evaluate, held_out_likes
 from .explanation import Explanation, explain
 from .fitting import fit
+from .item_map import Maps
 from .metrics import top_k
 from .ranking import rank, rank_blocks
 from .report import report
@@ -29,7 +30,7 @@ from .write_back import WriteBack
 log = logging.getLogger(__name__)
 
 
-class HybridRecommender(Updates, WriteBack):
+class HybridRecommender(Updates, WriteBack, Maps):
     """A hybrid recommender on a knowledge graph: several signals, blended with weights learned on validation.
 
     Parameters
