@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 from scipy import sparse
 
 from .columns import ID, INTERACTED, ITEM_ID, NAME, SCORE, USER_ID
@@ -19,6 +19,10 @@ _LABEL = "label"
 _SPACE = re.compile(r"\s*")
 _WORD = re.compile(r"`(?P<quoted>(?:[^`]|``)+)`|(?P<plain>\*|[^\s`<>*-]+)")
 _INTERACTIONS = (LIKED, DISLIKED, INTERACTED)
+_FEW = 4
+"""A row entry that is picked takes as long as so many in a product with the whole matrix."""
+
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -78,27 +82,49 @@ def metapath(
             f"the metapath begins with {first}, but the walk with a {table.label}; begin with {table.label}"
         )
     node = kg.slice(table.label).start + table.vocabulary.get(str(user if user is not None else item))
-    here = sparse.csr_matrix(([1.0], ([0], [node])), shape=(1, kg.n_nodes))
+    here = np.zeros(kg.n_nodes)
+    here[node] = 1.0
     label = table.label
     for step in steps:
-        here = sparse.csr_matrix(here @ _transitions(kg, step, label))
+        here = _walk(here, _transitions(kg, step, label))
         label = step.label
     return _frame(kg, here, label)
 
 
-def _frame(kg: KnowledgeGraph, here: sparse.csr_matrix, label: str) -> pd.DataFrame:
-    here.sort_indices()
-    order = np.argsort(-here.data, kind="stable")
-    nodes = here.indices[order[here.data[order] > 0]].astype(np.int64)
-    places = np.searchsorted(kg.offsets, nodes, side="right") - 1
-    ids, names = (np.empty(len(nodes), dtype=object) for _ in range(2))
-    for place in np.unique(places):
-        table, mine = kg.tables[place], places == place
-        rows = nodes[mine] - kg.offsets[place]
-        ids[mine], names[mine] = table.vocabulary.ids[rows], table.names.take(pa.array(rows)).to_pylist()
+def _walk(here: FloatArray, transitions: sparse.csr_matrix) -> FloatArray:
+    """The probabilities after a step: the rows of the nodes reached are picked, or all are taken where that is less."""
+    reached = np.flatnonzero(here)
+    starts, stops = transitions.indptr[reached], transitions.indptr[reached + 1]
+    if _FEW * int((stops - starts).sum()) > transitions.nnz:
+        product: FloatArray = transitions.T @ here
+        return product
+    parts = [slice(start, stop) for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
+    nodes = np.concatenate((*(transitions.indices[part] for part in parts), transitions.indices[:0]))
+    passed = np.concatenate((*(transitions.data[part] for part in parts), transitions.data[:0]))
+    return np.bincount(nodes, passed * np.repeat(here[reached], stops - starts), len(here))
+
+
+def _frame(kg: KnowledgeGraph, here: FloatArray, label: str) -> pd.DataFrame:
+    reached = np.flatnonzero(here)
+    nodes = reached[np.argsort(-here[reached], kind="stable")]
+    ids, names = _shown(kg)
     key = {kg.users.label: USER_ID, kg.items.label: ITEM_ID}.get(label, ID)
-    columns: dict[str, Any] = {_LABEL: [kg.labels[place] for place in places]} if label == _ANY else {}
-    return pd.DataFrame({**columns, key: ids, NAME: names, SCORE: here.data[order][: len(nodes)]})
+    columns: dict[str, Any] = {}
+    if label == _ANY:
+        columns[_LABEL] = np.array(kg.labels, dtype=object)[
+            np.searchsorted(kg.offsets, nodes, side="right") - 1
+        ]
+    return pd.DataFrame({**columns, key: ids[nodes], NAME: names[nodes], SCORE: here[nodes]})
+
+
+def _shown(kg: KnowledgeGraph) -> tuple[Any, Any]:
+    """Ids and names of all nodes, as pandas keeps strings."""
+    if "metapath" not in kg._cache:
+        ids = np.concatenate([table.vocabulary.ids for table in kg.tables])
+        names = [name for table in kg.tables for name in table.names.to_pylist()]
+        kg._cache["metapath"] = pd.array(ids, dtype="str"), pd.array(names, dtype="str")
+    found: tuple[Any, Any] = kg._cache["metapath"]
+    return found
 
 
 def _transitions(kg: KnowledgeGraph, step: _Step, source: str) -> sparse.csr_matrix:

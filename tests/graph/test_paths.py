@@ -64,6 +64,83 @@ def test_contributions_sum_to_the_signals_score_in_any_graph(seed):
     agree(world(seed), 0)
 
 
+def enumerated(kg: KnowledgeGraph, user: int, item: int, alpha: float, beta: float, share: float) -> dict:
+    """Every walk from a user to an item by going along all edges, with the product of its steps' probabilities."""
+    n_items = kg.n_items
+    likers = [set(kg.likes[:, i].nonzero()[0].tolist()) for i in range(n_items)]
+    liked = [set(kg.likes[u].indices.tolist()) for u in range(kg.n_users)]
+    # What facts say of an item: (relation, node), both ways; one between two items ties them in both directions.
+    said: list[set] = [set() for _ in range(n_items)]
+    for name, matrix in kg.item_facts().items():
+        base = name.removesuffix("^-1")
+        for i, node in zip(*matrix.nonzero(), strict=True):
+            other = int(node) - kg.n_users
+            if 0 <= other < n_items:
+                for one, two in ((i, other), (other, i)):
+                    said[one] |= {(base, kg.n_users + int(two)), (base, kg.n_users + int(one))}
+            else:
+                said[i].add((name, int(node)))
+    holders: dict = {}
+    for i, features in enumerate(said):
+        for feature in features:
+            holders.setdefault(feature, set()).add(i)
+    said = [{f for f in features if 1 < len(holders[f]) < n_items} for features in said]
+
+    def by_users(i: int, j: int, v: int) -> float:
+        return (1 / len(likers[i])) ** alpha * (1 / len(liked[v])) ** alpha * max(len(likers[j]), 1) ** -beta
+
+    def by_facts(i: int, f: tuple) -> float:
+        return 1 / len(said[i]) / len(holders[f])
+
+    def scaled(walks: list) -> float:
+        """One over the mean, per starting item, of all walks that end elsewhere."""
+        total = sum(weight for _, weight in walks)
+        return len({start for start, _ in walks}) / total if total else 1.0
+
+    of_users = [(i, by_users(i, j, v)) for i in range(n_items) for v in likers[i] for j in liked[v] if j != i]
+    of_facts = [(i, by_facts(i, f)) for i in range(n_items) for f in said[i] for j in holders[f] if j != i]
+    scales = (1 - share) * scaled(of_users), share * scaled(of_facts)
+    found: dict = {}
+    opinions = dict.fromkeys(kg.likes[user].indices, 1.0) | dict.fromkeys(kg.dislikes[user].indices, -1.0)
+    for i, opinion in opinions.items():
+        if i == item:
+            continue
+        for v in likers[i] & likers[item]:
+            found[(i, None, v)] = opinion * scales[0] * by_users(i, item, v)
+        for feature in said[i] & said[item]:
+            relation, node = feature
+            # The two nodes that tie a pair of items stand for one edge between them.
+            via = None if node - kg.n_users in (i, item) else node
+            found[(i, relation, via)] = found.get((i, relation, via), 0) + opinion * scales[1] * by_facts(
+                i, feature
+            )
+    return {walk: value for walk, value in found.items() if value}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_walks_are_those_that_enumeration_finds_each_with_its_share(seed):
+    kg = world(seed)
+    alpha, beta, share = (1.0, 0.6, 0.2) if seed % 2 else (0.8, 0.3, 0.5)
+    total = 0
+    for user, item in [(u, i) for u in range(0, kg.n_users, 2) for i in range(0, kg.n_items, 2)]:
+        ids = kg.users.vocabulary[user], kg.items.vocabulary[item]
+        found = kg.paths(*ids, alpha=alpha, beta=beta, fact_share=share)
+        expected = enumerated(kg, user, item, alpha, beta, share)
+        ours = {}
+        for row in found.itertuples():
+            node = None
+            if row.via_id is not None:
+                node = kg.slice(row.via_label).start + kg.table(row.via_label).vocabulary.get(row.via_id)
+            relation = None if row.relation == "LIKED" else row.relation
+            ours[kg.items.vocabulary.get(row.item_id), relation, node] = row.contribution
+        assert ours == pytest.approx(expected, rel=1e-6)
+        short = {walk: value for walk, value in expected.items() if walk[2] is None}
+        two = kg.paths(*ids, max_hops=2, alpha=alpha, beta=beta, fact_share=share)
+        assert two["contribution"].tolist() == pytest.approx(sorted(short.values(), key=abs, reverse=True))
+        total += len(expected)
+    assert total > 50
+
+
 def test_defaults_are_those_of_the_signal():
     config, stated = MultiHopConfig(), signature(paths).parameters
     for key in ("alpha", "beta", "fact_share"):
@@ -127,7 +204,10 @@ def test_unknown_ids_and_settings_out_of_range_are_refused(films):
         films.paths("anne", "2")
     with pytest.raises(UnknownIdError, match="unknown item '22'"):
         films.paths("ann", "22")
-    with pytest.raises(ConfigError, match="max_hops=5, but a walk"):
-        films.paths("ann", "2", max_hops=5)
+    for hops in (0, 1, 4, 5):
+        with pytest.raises(
+            ConfigError, match=f"max_hops={hops}, but the walks of .* have 2 or 3 .* metapath"
+        ):
+            films.paths("ann", "2", max_hops=hops)
     with pytest.raises(ConfigError, match=r"fact_share=1\.5"):
         films.paths("ann", "2", fact_share=1.5)
