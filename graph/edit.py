@@ -50,6 +50,79 @@ def without_nodes(kg: KnowledgeGraph, label: str, ids: Sequence[str]) -> Knowled
     return KnowledgeGraph(tuple(tables), interactions, tuple(part for part in facts if len(part)))
 
 
+def with_user_rows(
+    kg: KnowledgeGraph,
+    users: Sequence[str],
+    counts: npt.NDArray[np.int64],
+    items: npt.NDArray[Any],
+    weight: npt.NDArray[Any],
+    timestamp: npt.NDArray[Any],
+) -> KnowledgeGraph:
+    """The graph with all interactions of some users replaced; an unknown user becomes a node without a name.
+
+    Parameters
+    ----------
+    kg
+        The graph.
+    users
+        External ids, each once.
+    counts
+        How many interactions each of them has now.
+    items, weight, timestamp
+        These interactions, the first user's first: item by index, signed weight, seconds since 1970 or NaN.
+    """
+    known = kg.users.vocabulary
+    new = sorted(user for user in users if user not in known)
+    if new:
+        kg = _with_users(kg, new)
+    index = kg.users.vocabulary.index(list(users)).astype(np.int64)
+    inter = kg.interactions
+    mine = np.zeros(kg.n_users, dtype=bool)
+    mine[index] = True
+    kept = ~mine[inter.user]
+    before = np.full(len(inter), np.nan) if inter.timestamp is None else inter.timestamp
+    user = np.concatenate((inter.user[kept], np.repeat(index, counts)))
+    item = np.concatenate((inter.item[kept], items))
+    order = np.argsort(user * kg.n_items + item, kind="stable")
+    stamps = np.concatenate((before[kept], timestamp))[order]
+    interactions = Interactions(
+        user=_frozen(user[order], np.int32),
+        item=_frozen(item[order], np.int32),
+        weight=_frozen(np.concatenate((inter.weight[kept], weight))[order], np.float32),
+        timestamp=None if np.isnan(stamps).all() else _frozen(stamps, np.float64),
+    )
+    changed = replace(kg, interactions=interactions)
+    if "item_facts" in kg._cache:
+        changed._cache["item_facts"] = kg._cache["item_facts"]
+    return changed
+
+
+def _with_users(kg: KnowledgeGraph, new: list[str]) -> KnowledgeGraph:
+    table = kg.users
+    ids = np.concatenate((table.vocabulary.ids, np.array(new, dtype=object)))
+    order = np.argsort(ids, kind="stable")
+    rows = pa.array([None if row >= len(table) else row for row in order.tolist()], type=pa.int64())
+    users = NodeTable(
+        label=table.label,
+        vocabulary=Vocabulary(ids[order].tolist(), table.vocabulary.kind),
+        names=table.names.take(rows),
+        texts=table.texts.take(rows),
+        properties=table.properties.take(rows).combine_chunks()
+        if table.properties.num_columns
+        else table.properties,
+    )
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    place = np.concatenate((place[: len(table)], np.arange(kg.n_users, kg.n_nodes) + len(new)))
+    inter = replace(kg.interactions, user=_frozen(place[kg.interactions.user], np.int32))
+    # The new users stand between the old ones, whose order and so that of the facts stays.
+    facts = (
+        replace(part, head=_frozen(place[part.head], np.int32), tail=_frozen(place[part.tail], np.int32))
+        for part in kg.facts
+    )
+    return KnowledgeGraph((users, *kg.tables[1:]), inter, tuple(facts))
+
+
 def without_interactions(kg: KnowledgeGraph, users: Sequence[str], items: Sequence[str]) -> KnowledgeGraph:
     """The graph without the interactions of some (user, item) pairs; a pair that is not there is passed over.
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from .bolt import Bolt, seconds
 from .builder import GraphBuilder
-from .columns import HEAD_ID, ITEM_ID, TAIL_ID, TIMESTAMP, USER_ID, WEIGHT
+from .columns import EVENT_ID, HEAD_ID, INTERACTED, ITEM_ID, TAIL_ID, TIMESTAMP, USER_ID, WEIGHT
 from .errors import ConfigError, CypherError, DataError, did_you_mean
 from .relation_names import relation_of
 from .schema import FactSchema, GraphSchema, InteractionSchema
@@ -202,9 +202,11 @@ class _Edges:
 def _read_edges(bolt: Bolt, stored: str, weight: str, timestamp: str, nodes: Nodes) -> _Edges:
     type_ = quoted(bolt, stored)
     of_weight, of_time = bolt.quote(weight, "property"), bolt.quote(timestamp, "property")
+    # An event that took back what was said stays as a relationship, so that an older one does not revive it.
+    standing = f"WHERE r.{EVENT_ID} IS NULL OR r.{WEIGHT} <> 0 " if stored == INTERACTED else ""
     # Collected by head, since the driver spends most of its time on rows; collect() would drop nulls.
     rows = bolt.table(
-        f"MATCH (h)-[r:{type_}]->(t) RETURN elementId(h), collect(elementId(t)), "
+        f"MATCH (h)-[r:{type_}]->(t) {standing}RETURN elementId(h), collect(elementId(t)), "
         f"collect(coalesce(r.{of_weight}, $nan)), collect(coalesce(r.{of_time}, $nan))",
         {"nan": math.nan},
     )[1]

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from .bolt import Bolt
-from .columns import ID, INTERACTED, NAME, TEXT, TIMESTAMP, WEIGHT
+from .columns import EVENT_ID, ID, INTERACTED, NAME, TEXT, TIMESTAMP, WEIGHT
 from .errors import DataError
 from .knowledge_graph import KnowledgeGraph, NodeTable
 from .progress import bar
@@ -128,7 +128,7 @@ def _write_relationships(
         (name, i) for i, name in enumerate((WEIGHT, TIMESTAMP), 2) if frame[name].null_count() < len(frame)
     ]
     create = f"{find} CREATE (h)-[:{type_} {{{', '.join(f'{name}: row[{i}]' for name, i in used)}}}]->(t)"
-    merge = f"{find} MERGE (h)-[r:{type_}]->(t) SET r.{WEIGHT} = row[2], r.{TIMESTAMP} = row[3]"
+    merge = f"{find} MERGE (h)-[r:{type_}]->(t) SET r.{WEIGHT} = row[2], r.{TIMESTAMP} = row[3], r.{EVENT_ID} = null"
     frame = frame.select(*_ENDS, WEIGHT, TIMESTAMP)
     if not exists:
         parts = [(create, frame)]

@@ -84,6 +84,8 @@ class HybridConfig(BaseModel):
     baselines: bool = True
     """Score Pop, ItemKNN, P3a and EASE on the same validation set at every fit."""
     seed: int = Field(0, ge=0)
+    history_half_life_days: float | None = Field(None, gt=0)
+    """What a user liked counts half for every such time that it is older than their newest like; None: all alike."""
     text_encoder: TextEncoderConfig = TextEncoderConfig()
     multihop: MultiHopConfig = MultiHopConfig()
     text: TextConfig = TextConfig()

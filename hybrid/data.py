@@ -12,6 +12,25 @@ FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
+class LikesChange:
+    """Likes that have come or gone.
+
+    Attributes
+    ----------
+    items
+        int32 of shape (n,): by index.
+    count
+        float32 of shape (n,): 1 for a like that has come, -1 for one that has gone.
+    timestamp
+        float64 of shape (n,): when it was liked, seconds since 1970 or NaN.
+    """
+
+    items: npt.NDArray[np.int32]
+    count: FloatArray
+    timestamp: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
 class SignalData:
     """What a signal is fitted on: likes, facts and text by item index.
 
@@ -30,8 +49,12 @@ class SignalData:
     ages
         float32 of shape (n_likes,) in CSR order: days between a like and the newest one (one of unknown time is taken
         to be as old as the oldest); or None.
+    newest
+        When the newest like was, seconds since 1970; or None with `ages`.
     texts
         The items' texts themselves, None where an item has none; for similarities by words.
+    learned
+        The same facts and texts with the likes that the signals have learned from, where these are others.
     """
 
     likes: sparse.csr_matrix
@@ -41,7 +64,9 @@ class SignalData:
     item_text: FloatArray | None = None
     node_text: FloatArray | None = None
     ages: FloatArray | None = None
+    newest: float | None = None
     texts: tuple[str | None, ...] = ()
+    learned: "SignalData | None" = None
     _cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     """What was computed from the likes."""
     _knowledge: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
@@ -55,6 +80,7 @@ class SignalData:
         node_text: FloatArray | None = None,
     ) -> "SignalData":
         """The fitting data of a whole graph."""
+        ages, newest = _ages(kg)
         return cls(
             likes=kg.likes,
             facts=kg.item_facts(),
@@ -62,9 +88,23 @@ class SignalData:
             n_nodes=kg.n_nodes,
             item_text=item_text,
             node_text=node_text,
-            ages=_ages(kg),
+            ages=ages,
+            newest=newest,
             texts=tuple(kg.items.texts.to_pylist()),
         )
+
+    def having_learned(self, likes: sparse.csr_matrix) -> "SignalData":
+        """The same with the likes, rows of whatever users, that the signals have learned from."""
+        other = replace(self, likes=likes, ages=None, newest=None)
+        object.__setattr__(other, "_knowledge", self._knowledge)
+        both = replace(self, learned=other)
+        object.__setattr__(both, "_knowledge", self._knowledge)
+        return both
+
+    @property
+    def as_learned(self) -> "SignalData":
+        """The data with the likes that the signals have learned from."""
+        return self if self.learned is None else self.learned
 
     def with_likes(self, likes: sparse.csr_matrix) -> "SignalData":
         """The same facts and texts with some of the likes, which keep their ages."""
@@ -77,6 +117,17 @@ class SignalData:
             ages = self.ages[kept.data.astype(np.int64) - 1]
         other = replace(self, likes=likes, ages=ages)
         object.__setattr__(other, "_knowledge", self._knowledge)
+        return other
+
+    def with_facts(self, facts: dict[str, sparse.csr_matrix]) -> "SignalData":
+        """The same likes and texts with other facts about the same nodes."""
+        learned = None if self.learned is None else self.learned.with_facts(facts)
+        other = replace(self, facts=facts, learned=learned)
+        object.__setattr__(other, "_cache", self._cache)
+        texts = {
+            key: value for key, value in self._knowledge.items() if key.startswith(("text", "unit", "word"))
+        }
+        object.__setattr__(other, "_knowledge", texts)
         return other
 
     @property
@@ -95,17 +146,17 @@ class SignalData:
         return np.diff(self.likes.indptr).astype(np.float32)
 
 
-def _ages(kg: KnowledgeGraph) -> FloatArray | None:
+def _ages(kg: KnowledgeGraph) -> tuple[FloatArray | None, float | None]:
     stamps = kg.interactions.timestamp
     if stamps is None:
-        return None
+        return None, None
     # Interactions are sorted by user, then item, as the rows of `likes` are.
     stamps = stamps[kg.interactions.weight > 0]
     known = stamps[~np.isnan(stamps)]
     if not len(known):
-        return None
+        return None, None
     days = (known.max() - np.where(np.isnan(stamps), known.min(), stamps)) / 86400.0
-    return np.asarray(days, dtype=np.float32)
+    return np.asarray(days, dtype=np.float32), float(known.max())
 
 
 def diagonal(values: npt.ArrayLike) -> sparse.csr_matrix:

@@ -23,7 +23,7 @@ from .honesty import peers
 from .signals import SIGNALS, Signal
 from .signals.closed_form import MAX_ITEMS, ClosedFormConfig, SlimConfig
 from .split import hold_out
-from .state import FitReport, ModelState, signed, union
+from .state import FitReport, ModelState, histories_of, union
 from .tuning import Fitted, Validation, fit_signal, refit_signal
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def fit(
         return _without_validation(kg, config, whole, names, seen, run)
     data = whole.with_likes(training)
     validation = Validation.of(
-        signed(training, kg.dislikes),
+        histories_of(kg, config.history_half_life_days, training),
         held_out,
         union(training, kg.dislikes),
         config.validation.k,
@@ -143,7 +143,7 @@ def fit(
         kg=kg,
         signals=tuple(signals),
         weights=weights[places],
-        histories=signed(kg.likes, kg.dislikes),
+        histories=histories_of(kg, config.history_half_life_days),
         seen=seen,
         report=FitReport(
             honesty=honesty,
@@ -340,7 +340,7 @@ def _without_validation(
         kg=kg,
         signals=tuple(signals),
         weights=weights,
-        histories=signed(kg.likes, kg.dislikes),
+        histories=histories_of(kg, config.history_half_life_days),
         seen=seen,
         report=FitReport(honesty=honesty, seconds=dict(run.seconds), notes=tuple(run.notes), k=k),
     )

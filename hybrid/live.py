@@ -1,11 +1,10 @@
-"""Changes to a fitted recommender: the next answer knows them, nothing is trained.
+"""Changes of items, facts and users of a fitted recommender: the next answer knows them, nothing is trained.
 
-Each function takes the immutable state and gives a new one. The graph is merged with the change and stays canonical;
-histories and what is computed from the graph (popularity, walks, text, facts) follow exactly; what was learned (closed
-forms, SVD, GNN, weights) is kept, and a new item enters it by its text and facts.
+The graph is merged with the change and stays canonical; what is computed from it (walks through facts, text, facts)
+follows exactly; what was learned from likes (walks through users, closed forms, SVD, GNN, weights) is kept, and a new
+item enters it by its text and facts. Interactions come by a shorter way, see `kgenre.hybrid.standing`.
 """
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +23,6 @@ from kgenre.graph.columns import (
     RELATION,
     TAIL_ID,
     TAIL_LABEL,
-    TIMESTAMP,
 )
 from kgenre.graph.edit import without_facts
 from kgenre.graph.errors import DataError, did_you_mean
@@ -33,38 +31,7 @@ from kgenre.graph.tables import to_polars
 from .data import SignalData
 from .fitting import encode_texts
 from .signals.base import Moves
-from .state import ModelState, signed, union
-
-
-def interactions_delta(kg: KnowledgeGraph, frame: Any) -> KnowledgeGraph:
-    """The change that new interactions are; every item must be known.
-
-    Raises
-    ------
-    DataError
-        If a column is missing or an item is unknown.
-    """
-    delta = KnowledgeGraph.from_frames(frame)
-    for item in delta.items.vocabulary:
-        if item not in kg.items.vocabulary:
-            raise DataError(
-                f"interaction with unknown item {item!r}{did_you_mean(item, kg.items.vocabulary.ids)}; add it first "
-                "with add_items"
-            )
-    return delta
-
-
-def stamped(kg: KnowledgeGraph, frame: Any) -> pl.DataFrame:
-    """The frame, with the present time where the graph keeps times and a row has none."""
-    table = to_polars(frame, "interactions")
-    if kg.interactions.timestamp is None:
-        return table
-    now = pl.lit(time.time())
-    if TIMESTAMP not in table.columns:
-        return table.with_columns(now.alias(TIMESTAMP))
-    return (
-        table.with_columns(pl.col(TIMESTAMP).fill_null(now)) if table[TIMESTAMP].dtype.is_numeric() else table
-    )
+from .state import Likes, ModelState, histories_of, union
 
 
 def without(kg: KnowledgeGraph, facts: pl.DataFrame) -> KnowledgeGraph:
@@ -154,19 +121,53 @@ def _tails(kg: KnowledgeGraph, relation: str) -> tuple[str, dict[str, str]]:
 
 
 def changed(state: ModelState, kg: KnowledgeGraph, encoder: TextEncoder) -> ModelState:
-    """The state after the graph has become another one."""
-    moves = _moves(state.kg, kg)
-    data = SignalData.from_graph(kg, *encode_texts(kg, encoder))
-    users = kg.users.vocabulary.find(state.kg.users.vocabulary.ids)
-    seen = _moved(state.seen, users.astype(np.int64), moves.items, (kg.n_users, kg.n_items))
+    """The state after the graph has become another one.
+
+    A function of what the signals have learned and of the new graph: however the graph came to be, in one step or in
+    many, the state is the same. An item that was removed is one that was never learned when it comes back.
+    """
+    moves, drift = _moves(state.kg, kg), state.drift
+    users = kg.users.vocabulary.find(state.kg.users.vocabulary.ids).astype(np.int64)
+    gone = int((users < 0).sum())
+    fresh = np.zeros(state.kg.n_items, dtype=bool) if drift.new_items is None else drift.new_items
+    new_items = moves.rows_of(fresh, fill=True)
+    # An item that came after the fit is a new one at every change: its learned rows are none.
+    unlearned = replace(moves, items=np.where(fresh, -1, moves.items))
+    tables, weights = (_moved_likes(likes, kg, moves.items) for likes in (drift.tables, drift.weights))
+    data = SignalData.from_graph(kg, *encode_texts(kg, encoder)).having_learned(tables.matrix)
+    # What was not to be recommended though nobody interacted with it; what was interacted with is in the graph.
+    extra = sparse.csr_matrix(state.seen - state.seen.multiply(state.kg.seen))
+    extra.eliminate_zeros()
+    seen = _moved(extra, users, moves.items, (kg.n_users, kg.n_items))
+    events = {
+        user: {item: event for item, event in own.items() if item in kg.items.vocabulary}
+        for user, own in drift.events.items()
+        if user in kg.users.vocabulary
+    }
     return replace(
         state,
         kg=kg,
-        signals=tuple(signal.extend(data, moves) for signal in state.signals),
-        histories=signed(kg.likes, kg.dislikes),
+        signals=tuple(signal.extend(data, unlearned) for signal in state.signals),
+        histories=histories_of(kg, state.config.history_half_life_days),
         seen=union(seen, kg.seen),
         cold=None if state.cold is None else moves.rows_of(state.cold, fill=True),
+        drift=replace(
+            drift,
+            tables=tables,
+            weights=weights,
+            new_items=new_items if new_items.any() else None,
+            events={user: own for user, own in events.items() if own},
+            forgotten=(drift.forgotten[0] + gone, drift.forgotten[1] + gone),
+        ),
     )
+
+
+def _moved_likes(likes: Likes, kg: KnowledgeGraph, items: np.ndarray[Any, np.dtype[np.int64]]) -> Likes:
+    """Learned likes without those of users and items that are gone."""
+    kept = np.flatnonzero(kg.users.vocabulary.find(likes.users) >= 0)
+    rows = np.full(len(likes.users), -1, dtype=np.int64)
+    rows[kept] = np.arange(len(kept))
+    return Likes(_moved(likes.matrix, rows, items, (len(kept), kg.n_items)), likes.users[kept])
 
 
 def _moves(before: KnowledgeGraph, after: KnowledgeGraph) -> Moves:
@@ -186,7 +187,9 @@ def _moved(
     items: np.ndarray[Any, np.dtype[np.int64]],
     shape: tuple[int, int],
 ) -> sparse.csr_matrix:
-    before = matrix.nonzero()
-    row, column = users[before[0]], items[before[1]]
+    before = matrix.tocoo()
+    row, column = users[before.row], items[before.col]
     kept = (row >= 0) & (column >= 0)
-    return sparse.csr_matrix((np.ones(int(kept.sum()), np.float32), (row[kept], column[kept])), shape=shape)
+    moved = sparse.csr_matrix((np.ones(int(kept.sum()), np.float32), (row[kept], column[kept])), shape=shape)
+    moved.sort_indices()
+    return moved

@@ -1,4 +1,5 @@
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +12,7 @@ from scipy import sparse
 from kgenre.encoders import TextEncoder
 from kgenre.graph import GraphSchema, GraphStore, KnowledgeGraph
 from kgenre.graph.columns import ITEM_ID, NAME, RANK, SCORE, USER_ID
-from kgenre.graph.errors import ConfigError, NotFittedError
+from kgenre.graph.errors import ConfigError
 from kgenre.graph.progress import say
 
 from . import persistence
@@ -23,6 +24,7 @@ from .item_map import Maps
 from .metrics import top_k
 from .ranking import rank, rank_blocks
 from .report import report
+from .standing import Live
 from .state import ModelState, single_history
 from .updates import Updates
 from .write_back import WriteBack
@@ -52,8 +54,9 @@ class HybridRecommender(Updates, WriteBack, Maps):
     ) -> None:
         self.config = HybridConfig.preset(config) if isinstance(config, str) else config or HybridConfig()
         self._encoder = text_encoder
-        self._state = None
+        self._live = None
         self._store = None
+        self._changing = threading.RLock()
 
     # -- fitting ----------------------------------------------------------------------------------
 
@@ -85,24 +88,18 @@ class HybridRecommender(Updates, WriteBack, Maps):
         DataError
             If there is nothing to learn from.
         """
-        kg = graph.snapshot(schema) if isinstance(graph, GraphStore) else graph
         # A store with labels of its own is read through its schema, but not written to.
         own = isinstance(graph, GraphStore) and (schema or graph.schema).differs()
         self._store = graph if isinstance(graph, GraphStore) and not own else None
+        # Before the snapshot: what comes in between is read again by `refresh`, and nothing is missed.
+        cursor = None if self._store is None else self._store.follow()
+        kg = graph.snapshot(schema) if isinstance(graph, GraphStore) else graph
         held_out = None if validation is None else held_out_likes(kg, validation, "validation").likes
-        self._state = fit(kg, self.config, held_out, self.text_encoder)
+        state = fit(kg, self.config, held_out, self.text_encoder)
+        self._live = Live(state).knowing(cursor)
         if show:
-            say(self._state.report.text())
+            say(state.report.text())
         return self
-
-    @property
-    def state(self) -> ModelState:
-        """The fitted model; raises `NotFittedError` before `fit`."""
-        if self._state is None:
-            raise NotFittedError(
-                "the recommender is not fitted; call fit(graph) or kgenre.load(folder) first"
-            )
-        return self._state
 
     @property
     def graph(self) -> KnowledgeGraph:
@@ -160,10 +157,11 @@ class HybridRecommender(Updates, WriteBack, Maps):
         -----
         What was disliked is never listed.
         """
-        state = self.state
-        row, seen = self._history(user, history, dislikes)
+        now = self.now
+        state = now.current
+        row, seen = self._history(user, history, dislikes, now)
         _check_k(k)
-        allowed = self._candidates(candidates)
+        allowed = self._candidates(candidates, state)
         if not row.nnz:
             who = f"user {user!r}" if user is not None else "an empty history"
             log.warning("%s has no interactions: the list is by popularity", who)
@@ -177,7 +175,7 @@ class HybridRecommender(Updates, WriteBack, Maps):
             raise ConfigError(
                 f"k={k} but only {listed} items are left after what was seen{narrowed}; {remedy}"
             )
-        return self._frame(ranked.items[0], ranked.scores[0])
+        return self._frame(state, ranked.items[0], ranked.scores[0])
 
     def recommend_many(
         self, users: Sequence[str] | None = None, k: int = 10, *, candidates: Sequence[str] | None = None
@@ -203,7 +201,7 @@ class HybridRecommender(Updates, WriteBack, Maps):
         """Like `recommend_many`, a frame per block of users."""
         state = self.state
         _check_k(k)
-        allowed = self._candidates(candidates)
+        allowed = self._candidates(candidates, state)
         vocabulary = state.kg.users.vocabulary
         if users is None:
             rows = np.arange(len(vocabulary), dtype=np.int64)
@@ -238,8 +236,9 @@ class HybridRecommender(Updates, WriteBack, Maps):
         dislikes: Sequence[str] = (),
     ) -> pd.Series:
         """Scores by item id, of all items or of some; NaN where no signal can say."""
-        state = self.state
-        row, seen = self._history(user, history, dislikes)
+        now = self.now
+        state = now.current
+        row, seen = self._history(user, history, dislikes, now)
         scores = pd.Series(state.score(row, seen)[0], index=state.kg.items.vocabulary.ids, name=SCORE)
         scores.index.name = ITEM_ID
         if items is None:
@@ -261,7 +260,7 @@ class HybridRecommender(Updates, WriteBack, Maps):
         ConfigError
             If `k` is below 1 or larger than the number of items that can be compared with it.
         """
-        state = self.state
+        state = self.now.current
         _check_k(k)
         index = state.kg.items.vocabulary.get(item)
         row = single_history(state.kg.n_items, [index])
@@ -274,7 +273,7 @@ class HybridRecommender(Updates, WriteBack, Maps):
             raise ConfigError(
                 f"k={k} but only {len(items)} other items can be compared with {item!r}; ask for at most that many"
             )
-        return self._frame(items, scores[0, items])
+        return self._frame(state, items, scores[0, items])
 
     def explain(
         self,
@@ -295,8 +294,10 @@ class HybridRecommender(Updates, WriteBack, Maps):
         """
         if item is None:
             raise ConfigError("give the item to explain, as in explain(user, item)")
-        row, seen = self._history(user, history, dislikes)
-        return explain(self.state, row, seen, self.state.kg.items.vocabulary.get(item))
+        now = self.now
+        row, seen = self._history(user, history, dislikes, now)
+        state = now.whole()
+        return explain(state, row, seen, state.kg.items.vocabulary.get(item))
 
     def evaluate(
         self,
@@ -333,16 +334,17 @@ class HybridRecommender(Updates, WriteBack, Maps):
         persistence.save(self.state, folder)
 
     def __repr__(self) -> str:
-        if self._state is None:
+        if self._live is None:
             return "HybridRecommender(not fitted)"
-        pairs = zip(self._state.names, self._state.weights, strict=True)
+        state = self.state
+        pairs = zip(state.names, state.weights, strict=True)
         weights = ", ".join(f"{name} {weight:.2f}" for name, weight in pairs)
-        return f"HybridRecommender({self._state.kg.n_users:,} users, {self._state.kg.n_items:,} items; {weights})"
+        return f"HybridRecommender({state.kg.n_users:,} users, {state.kg.n_items:,} items; {weights})"
 
     def _repr_html_(self) -> str:
         table = (
             ""
-            if self._state is None
+            if self._live is None
             else self.honesty.to_html(index=False, float_format="{:.4f}".format, border=0)
         )
         return f"<h4>HybridRecommender</h4>{table}"
@@ -350,16 +352,21 @@ class HybridRecommender(Updates, WriteBack, Maps):
     # -- inside -----------------------------------------------------------------------------------
 
     def _history(
-        self, user: str | None, history: Sequence[str] | None, dislikes: Sequence[str]
+        self,
+        user: str | None,
+        history: Sequence[str] | None,
+        dislikes: Sequence[str],
+        now: Live | None = None,
     ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-        state = self.state
+        now = now or self.now
+        state = now.current
         if (user is None) == (history is None):
             raise ConfigError("give either a user or a history, not both and not neither")
         if user is not None:
-            index = state.kg.users.vocabulary.get(user)
+            known = now.row(str(user))
             if len(dislikes):
                 raise ConfigError("dislikes go with a history; a user's own are in the graph")
-            return state.histories[index], state.seen[index]
+            return known
         for name, given in (("history", history), ("dislikes", dislikes)):
             _check_ids(name, given or (), some=False)
         vocabulary = state.kg.items.vocabulary
@@ -371,16 +378,20 @@ class HybridRecommender(Updates, WriteBack, Maps):
         row = single_history(state.kg.n_items, liked, disliked)
         return row, abs(row)
 
-    def _candidates(self, candidates: Sequence[str] | None) -> npt.NDArray[np.bool_] | None:
+    def _candidates(
+        self, candidates: Sequence[str] | None, state: ModelState | None = None
+    ) -> npt.NDArray[np.bool_] | None:
         if candidates is None:
             return None
         _check_ids("candidates", candidates)
-        allowed = np.zeros(self.state.kg.n_items, dtype=bool)
-        allowed[self.state.kg.items.vocabulary.index([str(item) for item in candidates])] = True
+        items = (state or self.now.current).kg.items.vocabulary
+        allowed = np.zeros(len(items), dtype=bool)
+        allowed[items.index([str(item) for item in candidates])] = True
         return allowed
 
-    def _frame(self, items: npt.NDArray[Any], scores: npt.NDArray[Any]) -> pd.DataFrame:
-        table = self.state.kg.items
+    @staticmethod
+    def _frame(state: ModelState, items: npt.NDArray[Any], scores: npt.NDArray[Any]) -> pd.DataFrame:
+        table = state.kg.items
         return pd.DataFrame(
             {
                 RANK: np.arange(1, len(items) + 1),
@@ -401,7 +412,7 @@ def load(folder: str | Path) -> HybridRecommender:
     """
     state = persistence.load(folder)
     recommender = HybridRecommender(state.config)
-    recommender._state = state
+    recommender._live = Live(state)
     return recommender
 
 

@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -7,9 +8,11 @@ import pandas as pd
 from scipy import sparse
 
 from kgenre.graph import KnowledgeGraph
+from kgenre.graph.store_log import Cursor
 
 from .config import HybridConfig
 from .data import FloatArray
+from .events import Event
 from .fusion import Standardised, standardise
 from .signals import Signal
 
@@ -66,6 +69,59 @@ class FitReport:
 
 
 @dataclass(frozen=True, eq=False)
+class Likes:
+    """Likes that something was learned from.
+
+    Attributes
+    ----------
+    matrix
+        float32 CSR of ones, shape (len(users), n_items), items as in the graph of the state that holds it.
+    users
+        External id of each row's user.
+    """
+
+    matrix: sparse.csr_matrix
+    users: npt.NDArray[np.object_]
+
+    @classmethod
+    def of(cls, kg: KnowledgeGraph) -> "Likes":
+        """All likes of a graph."""
+        return cls(kg.likes, kg.users.vocabulary.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Drift:
+    """What has happened since the signals learned.
+
+    Attributes
+    ----------
+    tables, weights
+        The likes that tables stand on, and those that weights were trained on; see `Signal.learns`.
+    n_events
+        Events that counted since the fit, and at the last `absorb` since when.
+    absorbed
+        How many of these the tables know.
+    forgotten
+        Users that were forgotten since the fit, and since the last `absorb`, whose trace is in weights and in tables.
+    new_items
+        Which items came after the fit, boolean of shape (n_items,); None for none.
+    events
+        Of each pair that an event told of, the event that counts, by user and by item; one that took back included.
+    cursor
+        How far the model knows the store's log of changes; None where it follows no store.
+    """
+
+    tables: Likes
+    weights: Likes
+    n_events: int = 0
+    absorbed: int = 0
+    forgotten: tuple[int, int] = (0, 0)
+    new_items: npt.NDArray[np.bool_] | None = None
+    events: Mapping[str, Mapping[str, Event]] = field(default_factory=dict, repr=False)
+    cursor: Cursor | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class ModelState:
     """Everything an answer is computed from: immutable, replaced whole by an update.
 
@@ -90,6 +146,8 @@ class ModelState:
         are those of all.
     cold
         Which these are, boolean of shape (n_items,); None with `cold_weights`.
+    drift
+        What has happened since the signals learned; by default nothing has.
     """
 
     config: HybridConfig
@@ -101,6 +159,12 @@ class ModelState:
     report: FitReport = field(repr=False)
     cold_weights: npt.NDArray[np.float64] | None = None
     cold: npt.NDArray[np.bool_] | None = None
+    drift: Drift = field(default=None, repr=False)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.drift is None:
+            likes = Likes.of(self.kg)
+            object.__setattr__(self, "drift", Drift(likes, likes))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -158,6 +222,49 @@ def signed(likes: sparse.csr_matrix, dislikes: sparse.csr_matrix) -> sparse.csr_
     histories = sparse.csr_matrix(likes + pushed, dtype=np.float32)
     histories.sort_indices()
     return histories
+
+
+def histories_of(
+    kg: KnowledgeGraph, half_life_days: float | None = None, likes: sparse.csr_matrix | None = None
+) -> sparse.csr_matrix:
+    """Everybody's history, float32 CSR of shape (n_users, n_items): a like 1, a dislike -1, less where it has faded.
+
+    Parameters
+    ----------
+    kg
+        The graph.
+    half_life_days
+        How fast they fade; None never.
+    likes
+        Some of the graph's likes; None takes all.
+    """
+    histories = signed(kg.likes if likes is None else likes, kg.dislikes)
+    inter = kg.interactions
+    if half_life_days is None or inter.timestamp is None:
+        return histories
+    felt = inter.weight != 0
+    left = faded(inter.timestamp[felt], inter.user[felt], kg.n_users, half_life_days)
+    factors = sparse.csr_matrix((left, (inter.user[felt], inter.item[felt])), shape=histories.shape)
+    histories = sparse.csr_matrix(histories.multiply(factors), dtype=np.float32)
+    histories.sort_indices()
+    return histories
+
+
+def faded(
+    timestamp: npt.NDArray[np.float64], user: npt.NDArray[Any], n_users: int, half_life_days: float
+) -> FloatArray:
+    """What is left of each like, float32 of the shape of `timestamp`: 1 for a user's newest, half a half-life before.
+
+    One of unknown time is as old as the user's oldest.
+    """
+    known = ~np.isnan(timestamp)
+    newest, oldest = np.full(n_users, -np.inf), np.full(n_users, np.inf)
+    np.maximum.at(newest, user[known], timestamp[known])
+    np.minimum.at(oldest, user[known], timestamp[known])
+    of_known = np.where(known, timestamp, oldest[user])
+    days = np.where(np.isfinite(of_known), newest[user] - of_known, 0.0) / 86_400.0
+    # Never quite nothing: a history of which nothing is left would be none.
+    return np.maximum(0.5 ** (days / half_life_days), 1e-6).astype(np.float32)
 
 
 def union(one: sparse.csr_matrix, two: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -1,54 +1,110 @@
 """Changes to a fitted recommender, the store first and memory second."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from kgenre.encoders import TextEncoder
 from kgenre.graph import GraphStore, KnowledgeGraph
+from kgenre.graph.columns import ITEM_ID, USER_ID, WEIGHT
 from kgenre.graph.edit import without_nodes
+from kgenre.graph.errors import NotFittedError
+from kgenre.graph.store_log import Cursor
 
 from . import live
+from .events import Event, read_events
+from .standing import Live
 from .state import ModelState
 
 
 class Updates:
     """What a `HybridRecommender` can be told: the next answer knows it, nothing is trained.
 
-    What was learned stays as it is; see `kgenre.hybrid.live`.
+    What was learned stays as it is until `absorb` or `refit`; see `docs/live.md`.
     """
 
-    _state: ModelState | None
+    _live: Live | None
     _store: GraphStore | None
-
-    @property
-    def state(self) -> ModelState:
-        """The fitted model."""
-        raise NotImplementedError
+    _changing: threading.RLock
+    """Held by who changes the state; a reader takes the state as it is and needs none."""
 
     @property
     def text_encoder(self) -> TextEncoder:
         """What encodes names and texts."""
         raise NotImplementedError
 
+    @property
+    def now(self) -> Live:
+        """The state of now; raises `NotFittedError` before `fit`."""
+        if self._live is None:
+            raise NotFittedError(
+                "the recommender is not fitted; call fit(graph) or kgenre.load(folder) first"
+            )
+        return self._live
+
+    @property
+    def state(self) -> ModelState:
+        """The fitted model with everything that it was told; raises `NotFittedError` before `fit`."""
+        return self.now.whole()
+
+    # -- interactions -----------------------------------------------------------------------------
+
     def add_interactions(self, frame: Any) -> None:
         """Add likes and dislikes of known items, by known users or new ones.
 
-        A recommender that was fitted on a store writes there first. What was learned stays as it is; see
-        `kgenre.hybrid.live`.
+        A recommender that follows a store writes there first. A pair has one state, that of the event with the
+        greatest (timestamp, event_id): one that comes twice counts once, and the order in which events come does not
+        matter.
 
         Parameters
         ----------
         frame
-            user_id, item_id and optionally weight (below 0 a dislike) and timestamp; of a pair that is there already
-            the new row prevails.
+            user_id, item_id and optionally weight (1 where there is none; below 0 a dislike; 0 takes back what was said
+            before), timestamp (seconds since 1970 or dates; now where there is none) and event_id (made where there is
+            none): a table, or a list of mappings, which is the cheapest for a single event.
 
         Raises
         ------
         DataError
-            If a column is missing or an item is unknown; nothing has changed then.
+            If a column is missing, an item is unknown or an event is more than a day ahead of the clock; nothing has
+            changed then.
+        StoreError
+            If the store refuses; nothing has changed then.
         """
-        kg = self.state.kg
-        self._add(live.interactions_delta(kg, live.stamped(kg, frame)))
+        with self._changing:
+            items = self.now.base.kg.items.vocabulary
+            self._tell(read_events(frame, items, items))
+
+    def remove_interactions(self, frame: Any) -> None:
+        """Take back interactions (user_id, item_id[, timestamp, event_id]), as if they had never been.
+
+        Raises
+        ------
+        DataError
+            As `add_interactions`.
+        """
+        with self._changing:
+            items = self.now.base.kg.items.vocabulary
+            self._tell([event._replace(weight=0.0) for event in read_events(frame, items, items)])
+
+    def undo(self, user: str, item: str) -> None:
+        """Take back what a user said of an item."""
+        self.remove_interactions([{USER_ID: str(user), ITEM_ID: str(item), WEIGHT: 0.0}])
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        now = self.now
+        events = now.stamped(events)
+        cursor = now.current.drift.cursor
+        if self._store is not None and events:
+            events, number = self._store.add_events(events)
+            if cursor is not None and number == cursor.number + 1:
+                cursor = Cursor(cursor.log, number)
+        told = now.told(events)
+        if cursor != told.current.drift.cursor:
+            told = told.knowing(cursor)
+        self._live = told
+
+    # -- items, facts, users ----------------------------------------------------------------------
 
     def add_items(self, frame: Any) -> None:
         """Add items, or more about known ones: recommended at once by their text and facts.
@@ -64,22 +120,21 @@ class Updates:
         DataError
             If a column is missing or of a type it cannot have; nothing has changed then.
         """
-        kg = self.state.kg
-        self._add(live.items_delta(kg, frame))
+        self._add(lambda kg: live.items_delta(kg, frame))
 
     def add_facts(self, frame: Any) -> None:
         """Add facts: head_id, relation, tail_id[, head_label, tail_label, weight]; unknown entities become nodes.
 
         Walks, facts and explanations follow at once; what was learned of an item from its facts waits for a refit.
         """
-        kg = self.state.kg
-        self._add(live.facts_delta(kg, frame))
+        self._add(lambda kg: live.facts_delta(kg, frame))
 
     def remove_facts(self, frame: Any) -> None:
         """Remove facts: head_id, relation, tail_id[, head_label, tail_label]; one that is not there is passed over."""
-        kg = self.state.kg
-        table = live.labelled(kg, frame)
-        self._become(live.without(kg, table), lambda store: store.remove_facts(table))
+        with self._changing:
+            kg = self.state.kg
+            table = live.labelled(kg, frame)
+            self._become(live.without(kg, table), lambda store: store.remove_facts(table))
 
     def remove_items(self, items: Sequence[str]) -> None:
         """Remove items from the graph and from every answer.
@@ -89,23 +144,28 @@ class Updates:
         UnknownIdError
             If an item is unknown; nothing has changed then.
         """
-        self._remove(self.state.kg.items.label, items)
+        with self._changing:
+            self._remove(self.state.kg.items.label, items)
 
     def forget_user(self, user: str) -> None:
         """Remove a user: from the store, from the graph, from what is computed from it, and from the next save.
 
-        What was learned from everybody (closed forms, SVD, GNN, weights) keeps the trace that one user leaves in a sum
-        until the next `fit`.
+        What was learned from everybody keeps the trace that one user leaves in a sum: tables (walks through users,
+        closed forms, SVD) until `absorb`, trained weights (GNN, fusion) until `refit`; `refit_due` says so.
 
         Raises
         ------
         UnknownIdError
             If the user is unknown.
         """
-        self._remove(self.state.kg.users.label, [user])
+        with self._changing:
+            self._remove(self.state.kg.users.label, [user])
 
-    def _add(self, delta: KnowledgeGraph) -> None:
-        self._become(self.state.kg.merge(delta), lambda store: store.write(delta))
+    def _add(self, delta_of: Callable[[KnowledgeGraph], KnowledgeGraph]) -> None:
+        with self._changing:
+            kg = self.state.kg
+            delta = delta_of(kg)
+            self._become(kg.merge(delta), lambda store: store.write(delta))
 
     def _remove(self, label: str, ids: Sequence[str]) -> None:
         keys = [str(key) for key in ids]
@@ -116,4 +176,4 @@ class Updates:
         # The store first, memory second: a reader sees the state before or after, and nothing that the store lacks.
         if self._store is not None:
             write(self._store)
-        self._state = state
+        self._live = Live(state)

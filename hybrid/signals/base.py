@@ -7,14 +7,14 @@ the next answer without training.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 from scipy import sparse
 
-from kgenre.hybrid.data import FloatArray, SignalData
+from kgenre.hybrid.data import FloatArray, LikesChange, SignalData
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +74,9 @@ class Signal:
     """Whether it is for these items above all: its settings are chosen on them."""
 
     def __init__(self, config: SignalConfig | None = None) -> None:
+    learns: ClassVar[Literal["nothing", "table", "weights"]] = "nothing"
+    """What it keeps of the likes it was fitted on: nothing that an event does not change at once; a table that a
+    computation brings up to date; weights that only training does."""
         self.config: Any = config if config is not None else self.Config()
 
     def fit(self, data: SignalData) -> Self:
@@ -91,7 +94,9 @@ class Signal:
     def extend(self, data: SignalData, moves: Moves) -> "Signal":
         """The same signal after the graph has changed, without training.
 
-        What was learned is kept; what is only computed from the graph is computed again (by default all of it).
+        What was learned is kept, by items that are new included, which is to say: this is a function of what was
+        learned, of the likes it was learned from (`SignalData.as_learned`) and of the graph as it is now, whatever
+        happened in between. What is only computed from the graph is computed again (by default all of it).
 
         Parameters
         ----------
@@ -106,6 +111,12 @@ class Signal:
         """Each history item's part in every item's score.
 
         Parameters
+    def follow(self, change: LikesChange) -> "Signal":
+        """The same signal after likes have come and gone; by default itself: it knows what it has learned."""
+        return self
+    def reindexed(self, nodes: npt.NDArray[np.int64]) -> "Signal":
+        """The same signal where node i of the node space is now ``nodes[i]`` and the items are as they were."""
+        return self
         ----------
         history
             One row of signed weights, CSR of shape (1, n_items).

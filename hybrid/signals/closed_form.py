@@ -59,6 +59,7 @@ class ClosedForm(ItemSimilaritySignal):
     Config: ClassVar[type[SignalConfig]] = ClosedFormConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {
         "regularization": (300.0, 100.0, 600.0, 1000.0),
+    learns = "table"
         "facts": (0.15, 0.0, 0.07, 0.3),
         "text": (0.1, 0.0, 0.03, 0.2),
         "dropout": (0.3, 0.1, 0.5),
@@ -97,7 +98,8 @@ class ClosedForm(ItemSimilaritySignal):
             weights[np.ix_(here, new)] = columns
             weights[new] = prior[new]
         moved.similarity = weights
-        moved.blind = np.asarray((data.item_degree == 0) & ~prior.any(axis=0))
+        moved.blind = moves.rows_of(self.blind)
+        moved.blind[new] = ~prior[:, new].any(axis=0)
         return moved
 
     def system(self, data: SignalData) -> tuple[FloatArray, FloatArray, FloatArray]:

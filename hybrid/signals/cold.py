@@ -79,6 +79,7 @@ class Cold(ItemSimilaritySignal):
         kernel += 1.0
         targets = self._targets(data)[:, warm]
         system = kernel[np.ix_(warm, warm)]
+    learns = "table"
         system[np.diag_indices_from(system)] += self.config.ridge
         inverse = inverted(system)
         dual = targets @ inverse
@@ -88,8 +89,8 @@ class Cold(ItemSimilaritySignal):
         return self
 
     def extend(self, data: SignalData, moves: Moves) -> Signal:
-        """With new items the regression is solved again; it is a closed form."""
-        return self if moves.same_items else super().extend(data, moves)
+        """The regression is solved again, with the columns that were learned; it is a closed form."""
+        return type(self)(self.config).fit(data.as_learned)
 
     def _kernel(self, data: SignalData) -> FloatArray:
         config = self.config

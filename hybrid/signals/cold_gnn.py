@@ -100,7 +100,8 @@ class ColdGNN(GNN):
             vectors = np.nan_to_num(unit(centred(data.item_text)))
             components = np.concatenate([np.sqrt(np.float32(self.config.text)) * vectors, components], axis=1)
         components[~components.any(axis=1)] = np.nan
-        return replace(data, item_text=components)
+        learned = None if data.learned is None else replace(data.learned, item_text=components)
+        return replace(data, item_text=components, learned=learned)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:  # noqa: D102
         return {"basis": self.basis, **super().arrays()}

@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -49,6 +50,7 @@ class GNN(Signal):
     Config: ClassVar[type[SignalConfig]] = GNNConfig
     encoders: tuple[GraphEncoder, ...] = ()
     blind: npt.NDArray[np.bool_]
+    learns = "weights"
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         epochs = self.config.epochs or self.config.encoder.epochs
@@ -92,13 +94,18 @@ class GNN(Signal):
             encoder.extended(moves.items, moves.nodes, data.facts, data.item_text, data.node_text)
             for encoder in self.encoders
         )
-        moved.blind = _unknown(data)
+        moved.blind = _unknown(data.as_learned)
         moved.blind |= np.isnan(moved.encoders[0].item_vectors).any(axis=1)
         return moved
 
     def score(self, histories: sparse.csr_matrix) -> FloatArray:  # noqa: D102
         scores: FloatArray = np.mean([encoder.score(histories) for encoder in self.encoders], axis=0)
         scores = np.asarray(scores, dtype=np.float32)
+    def reindexed(self, nodes: npt.NDArray[np.int64]) -> "Signal":  # noqa: D102
+        moved = copy.copy(self)
+        moved.encoders = tuple(encoder.reindexed(nodes) for encoder in self.encoders)
+        return moved
+
         scores[:, self.blind] = np.nan
         scores[np.diff(histories.indptr) == 0] = np.nan
         return scores

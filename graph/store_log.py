@@ -1,0 +1,212 @@
+"""The log of changes in a store: what kgenre has written since somebody began to follow, in order.
+
+A store that a recommender follows holds one ``_KgenreLog`` node, which numbers the changes, and a ``_KgenreChange``
+node for each transaction of kgenre's, written in that very transaction. The number is taken by a write to the one
+node, so transactions that change the store follow each other, and who has read number n has missed none before it.
+Neither label is part of a snapshot. A store that nobody follows has no log, and pays nothing for it.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import neo4j
+
+from .bolt import Bolt
+from .columns import EVENT_ID, ID, INTERACTED, ITEM, TIMESTAMP, USER, WEIGHT
+
+LOG = "_KgenreLog"
+CHANGE = "_KgenreChange"
+HIDDEN = (LOG, CHANGE)
+"""Labels that are kgenre's own bookkeeping, and no part of anybody's graph."""
+KEPT = 20_000
+"""Changes that are kept; a model that is further behind reads the whole graph."""
+_PRUNED_EVERY = 256
+
+EVENTS, NODES_GONE, GRAPH = "events", "nodes gone", "graph"
+"""Kinds of change: interactions; nodes of a label that were removed; anything else, for which the graph is read."""
+
+
+class Cursor(NamedTuple):
+    """How far a store's log is known: the id of the log and the number of its last change that is."""
+
+    log: str
+    number: int
+
+
+class Change(NamedTuple):
+    """One change: its number, its kind and what it was, as plain values."""
+
+    number: int
+    kind: str
+    content: Any
+
+
+EventRow = tuple[str, str, float, float, str]
+"""user_id, item_id, weight, timestamp, event_id."""
+Row = TypeVar("Row", bound=EventRow)
+
+
+def follow(bolt: Bolt) -> Cursor | None:
+    """Begin a log where there is none, and say where it stands; None where the store may only be read."""
+    found = position(bolt)
+    if found is not None or bolt.read_only:
+        return found
+    for label, key in ((LOG, ID), (CHANGE, "number")):
+        bolt.run(f"CREATE CONSTRAINT IF NOT EXISTS FOR (n:{label}) REQUIRE n.{key} IS UNIQUE")
+    query = (
+        f"UNWIND $rows AS row MERGE (l:{LOG} {{{ID}: 'log'}}) "
+        "SET l.log = coalesce(l.log, row), l.number = coalesce(l.number, 0)"
+    )
+    bolt.change(query, [uuid.uuid4().hex])
+    return position(bolt)
+
+
+def position(bolt: Bolt) -> Cursor | None:
+    """Where the log stands, or None where there is none."""
+    rows = bolt.run(f"MATCH (l:{LOG}) WHERE l.{ID} = 'log' RETURN l.log, l.number")
+    return Cursor(rows[0][0], int(rows[0][1])) if rows else None
+
+
+def changes_since(bolt: Bolt, cursor: Cursor) -> list[Change] | None:
+    """The changes after a cursor, in order; None where the log is another or no longer reaches back to it."""
+    now = position(bolt)
+    if now is None or now.log != cursor.log or now.number < cursor.number:
+        return None
+    # By number, one look-up each: in time proportional to the changes.
+    numbers = list(range(cursor.number + 1, now.number + 1))
+    if len(numbers) > KEPT:
+        return None
+    rows = bolt.run(
+        f"UNWIND $rows AS row MATCH (c:{CHANGE}) WHERE c.number = row RETURN c.number, c.kind, c.content",
+        rows=numbers,
+    )
+    found = sorted(Change(int(number), kind, json.loads(content)) for number, kind, content in rows)
+    return found if [change.number for change in found] == numbers else None
+
+
+def log_change(transaction: neo4j.ManagedTransaction, kind: str, content: Any) -> int | None:
+    """Note a change in the transaction that makes it; returns its number, None where there is no log."""
+    found = transaction.run(
+        f"MATCH (l:{LOG}) WHERE l.{ID} = 'log' SET l.number = l.number + 1 RETURN l.number"
+    ).values()
+    if not found:
+        return None
+    number = int(found[0][0])
+    transaction.run(
+        f"CREATE (c:{CHANGE} {{number: $number, kind: $kind, content: $content}})",
+        number=number,
+        kind=kind,
+        content=json.dumps(content, ensure_ascii=False),
+    ).consume()
+    if number % _PRUNED_EVERY == 0 and number > KEPT:
+        gone = list(range(max(number - KEPT - _PRUNED_EVERY, 0), number - KEPT))
+        transaction.run(
+            f"UNWIND $rows AS row MATCH (c:{CHANGE}) WHERE c.number = row DELETE c", rows=gone
+        ).consume()
+    return number
+
+
+def note_change(bolt: Bolt, kind: str, content: Any = None) -> None:
+    """Note a change in a transaction of its own."""
+    if position(bolt) is None:
+        return
+    with bolt.errors(writing=True), bolt._session() as session:
+        session.execute_write(log_change, kind, content)
+
+
+def write_events(bolt: Bolt, events: Sequence[EventRow]) -> tuple[list[bool], int | None]:
+    """Write interaction events in one transaction: of two on a pair that with the greater (timestamp, event_id) stays.
+
+    Parameters
+    ----------
+    bolt
+        The store; its items are there.
+    events
+        At most one a pair.
+
+    Returns
+    -------
+    list of bool, int or None
+        For each event whether it is what the store now holds of its pair, and the number of the change in the log.
+    """
+    bolt.check_writable()
+    user, item, type_ = (bolt.quote(name, "label") for name in (USER, ITEM, INTERACTED))
+    people = f"UNWIND $rows AS row MERGE (u:{user} {{{ID}: row}})"
+    # The relationship first, then the comparison: one that is new has no timestamp and loses to every event.
+    merge = (
+        f"UNWIND $rows AS row MATCH (u:{user}) WHERE u.{ID} = row[0] MATCH (i:{item}) WHERE i.{ID} = row[1] "
+        f"MERGE (u)-[r:{type_}]->(i) WITH r, row "
+        f"WHERE r.{TIMESTAMP} IS NULL OR r.{TIMESTAMP} < row[3] "
+        f"OR (r.{TIMESTAMP} = row[3] AND coalesce(r.{EVENT_ID}, '') <= row[4]) "
+        f"SET r.{WEIGHT} = row[2], r.{TIMESTAMP} = row[3], r.{EVENT_ID} = row[4] RETURN row[5]"
+    )
+    rows = [[*event, place] for place, event in enumerate(events)]
+    users = sorted({event[0] for event in events})
+
+    def work(transaction: neo4j.ManagedTransaction) -> tuple[list[bool], int | None]:
+        transaction.run(people, rows=users).consume()
+        counts = {int(row[0]) for row in transaction.run(merge, rows=rows).values()}
+        held = [place in counts for place in range(len(events))]
+        number = None
+        if any(held):
+            kept = [event for event, counted in zip(events, held, strict=True) if counted]
+            number = log_change(transaction, EVENTS, kept)
+        return held, number
+
+    with bolt.errors(writing=True), bolt._session() as session:
+        outcome: tuple[list[bool], int | None] = session.execute_write(work)
+    return outcome
+
+
+def remove_logged(bolt: Bolt, stored: str, label: str, ids: Sequence[str]) -> int:
+    """Remove nodes of a label (as it stands in a query) with their relationships, and note it, in one transaction."""
+    bolt.check_writable()
+    query = f"UNWIND $rows AS row MATCH (n:{stored}) WHERE n.{ID} = row DETACH DELETE n"
+
+    def work(transaction: neo4j.ManagedTransaction) -> neo4j.SummaryCounters:
+        done = transaction.run(query, rows=list(ids)).consume().counters
+        content: Mapping[str, Any] = {"label": label, "ids": list(ids)}
+        log_change(transaction, NODES_GONE, content)
+        return done
+
+    with bolt.errors(writing=True), bolt._session() as session:
+        done = session.execute_write(work)
+    return int(done.nodes_deleted + done.relationships_deleted)
+
+
+class StoreLog:
+    """What follows a store's changes, and what writes so that others can."""
+
+    _bolt: Bolt
+
+    def follow(self) -> Cursor | None:
+        """Begin the log of changes if there is none, and say where it stands; None where one may only read."""
+        return follow(self._bolt)
+
+    def changes_since(self, cursor: Cursor) -> list[Change] | None:
+        """What was written through kgenre after a cursor; None where the log cannot tell any more."""
+        return changes_since(self._bolt, cursor)
+
+    def add_events(self, events: Sequence[Row]) -> tuple[list[Row], int | None]:
+        """Write interaction events of known items in one transaction; the last writer wins, pair by pair.
+
+        Parameters
+        ----------
+        events
+            (user_id, item_id, weight, timestamp, event_id), as tuples or anything that is one.
+
+        Returns
+        -------
+        list, int or None
+            The events that count, and the number of the change in the log.
+        """
+        latest: dict[tuple[str, str], Row] = {}
+        for event in events:
+            pair = (event[0], event[1])
+            if pair not in latest or tuple(latest[pair][3:5]) < tuple(event[3:5]):
+                latest[pair] = event
+        given = list(latest.values())
+        held, number = write_events(self._bolt, given)
+        return [event for event, counted in zip(given, held, strict=True) if counted], number
