@@ -72,11 +72,11 @@ class Signal:
     """Whether it is tried on items that nobody has liked; not where a fit costs much and tells little of them."""
     for_unseen: ClassVar[bool] = False
     """Whether it is for these items above all: its settings are chosen on them."""
-
-    def __init__(self, config: SignalConfig | None = None) -> None:
     learns: ClassVar[Literal["nothing", "table", "weights"]] = "nothing"
     """What it keeps of the likes it was fitted on: nothing that an event does not change at once; a table that a
     computation brings up to date; weights that only training does."""
+
+    def __init__(self, config: SignalConfig | None = None) -> None:
         self.config: Any = config if config is not None else self.Config()
 
     def fit(self, data: SignalData) -> Self:
@@ -107,16 +107,16 @@ class Signal:
         """
         return type(self)(self.config).fit(data)
 
-    def rows(self, history: sparse.csr_matrix) -> FloatArray:
-        """Each history item's part in every item's score.
-
-        Parameters
     def follow(self, change: LikesChange) -> "Signal":
         """The same signal after likes have come and gone; by default itself: it knows what it has learned."""
         return self
     def reindexed(self, nodes: npt.NDArray[np.int64]) -> "Signal":
         """The same signal where node i of the node space is now ``nodes[i]`` and the items are as they were."""
         return self
+    def rows(self, history: sparse.csr_matrix) -> FloatArray:
+        """Each history item's part in every item's score.
+
+        Parameters
         ----------
         history
             One row of signed weights, CSR of shape (1, n_items).

@@ -56,10 +56,10 @@ class ClosedForm(ItemSimilaritySignal):
     """
 
     name = "closed_form"
+    learns = "table"
     Config: ClassVar[type[SignalConfig]] = ClosedFormConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {
         "regularization": (300.0, 100.0, 600.0, 1000.0),
-    learns = "table"
         "facts": (0.15, 0.0, 0.07, 0.3),
         "text": (0.1, 0.0, 0.03, 0.2),
         "dropout": (0.3, 0.1, 0.5),
@@ -90,7 +90,7 @@ class ClosedForm(ItemSimilaritySignal):
         here, new = moves.items[moves.items >= 0], moves.new_items
         weights = np.zeros((moves.n_items, moves.n_items), dtype=np.float32)
         weights[np.ix_(here, here)] = dense(self.similarity)[np.ix_(moves.items >= 0, moves.items >= 0)]
-        gram, penalty, prior = self.system(data)
+        gram, penalty, prior = self.system(data.as_learned)
         if len(new):
             gram[np.diag_indices_from(gram)] += penalty
             old = np.ix_(here, here)

@@ -57,6 +57,7 @@ class Cold(ItemSimilaritySignal):
 
     name = "cold"
     for_unseen = True
+    learns = "table"
     Config: ClassVar[type[SignalConfig]] = ColdConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {
         "ridge": (1.5, 0.5, 4.0),
@@ -79,7 +80,6 @@ class Cold(ItemSimilaritySignal):
         kernel += 1.0
         targets = self._targets(data)[:, warm]
         system = kernel[np.ix_(warm, warm)]
-    learns = "table"
         system[np.diag_indices_from(system)] += self.config.ridge
         inverse = inverted(system)
         dual = targets @ inverse

@@ -47,10 +47,10 @@ class GNN(Signal):
 
     name = "gnn"
     judges_unseen = False
+    learns = "weights"
     Config: ClassVar[type[SignalConfig]] = GNNConfig
     encoders: tuple[GraphEncoder, ...] = ()
     blind: npt.NDArray[np.bool_]
-    learns = "weights"
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         epochs = self.config.epochs or self.config.encoder.epochs
@@ -98,14 +98,14 @@ class GNN(Signal):
         moved.blind |= np.isnan(moved.encoders[0].item_vectors).any(axis=1)
         return moved
 
-    def score(self, histories: sparse.csr_matrix) -> FloatArray:  # noqa: D102
-        scores: FloatArray = np.mean([encoder.score(histories) for encoder in self.encoders], axis=0)
-        scores = np.asarray(scores, dtype=np.float32)
     def reindexed(self, nodes: npt.NDArray[np.int64]) -> "Signal":  # noqa: D102
         moved = copy.copy(self)
         moved.encoders = tuple(encoder.reindexed(nodes) for encoder in self.encoders)
         return moved
 
+    def score(self, histories: sparse.csr_matrix) -> FloatArray:  # noqa: D102
+        scores: FloatArray = np.mean([encoder.score(histories) for encoder in self.encoders], axis=0)
+        scores = np.asarray(scores, dtype=np.float32)
         scores[:, self.blind] = np.nan
         scores[np.diff(histories.indptr) == 0] = np.nan
         return scores

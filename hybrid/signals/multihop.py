@@ -39,10 +39,10 @@ class MultiHop(ItemSimilaritySignal):
     """
 
     name = "multihop"
+    learns = "table"
     Config = MultiHopConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {
         "beta": (0.6, 0.4, 0.8),
-    learns = "table"
         "alpha": (1.0, 0.8, 1.2),
         "fact_share": (0.2, 0.0, 0.1, 0.4),
     }
@@ -58,23 +58,13 @@ class MultiHop(ItemSimilaritySignal):
         self.blind = reached == 0
         return self
 
-
-def user_walks(data: SignalData, alpha: float, beta: float) -> sparse.csr_matrix:
-    """Item to user to item, CSR of shape (n_items, n_items): RP3beta, zero diagonal."""
     def extend(self, data: SignalData, moves: Moves) -> Signal:
         """Walks through facts follow the graph; those through users are the ones learned."""
         return type(self)(self.config).fit(data.as_learned)
+            return np.asarray(start[:, None] * dense_columns(binary, columns)[liked] / ends[columns] * values)
 
-        """Walks through facts, one by one; the rest are those through users."""
-
-        def cells(columns: npt.NDArray[np.int64], values: Float) -> Float:
-            return start[:, None] * dense_columns(binary, columns)[liked] / ends[columns] * values
-
-        return split_row(cells, features, item, None, kept=self.kept(history, item))
-
-    def with_facts(self, before: SignalData, after: SignalData) -> Signal:  # noqa: D102
-        return type(self)(self.config).fit(after.as_learned)
-
+def user_walks(data: SignalData, alpha: float, beta: float) -> sparse.csr_matrix:
+    """Item to user to item, CSR of shape (n_items, n_items): RP3beta, zero diagonal."""
     key = f"user_walks {alpha}"
     if key not in data._cache:
         data._cache[key] = _no_return(_transition(data.likes.T, alpha) @ _transition(data.likes, alpha))

@@ -48,8 +48,8 @@ class ScaledSVD(Signal):
     """
 
     name = "svd"
-    Config: ClassVar[type[SignalConfig]] = ScaledSVDConfig
     learns = "table"
+    Config: ClassVar[type[SignalConfig]] = ScaledSVDConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {
         "embedding_size": (64, 128, 256),
         "identity": (1.0, 0.3, 3.0),
