@@ -7,6 +7,7 @@ from scipy import sparse
 from kgenre.hybrid.data import SignalData, diagonal
 
 from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, keep_largest
+from .features import fact_features
 
 
 class MultiHopConfig(SignalConfig):
@@ -61,7 +62,7 @@ class MultiHop(ItemSimilaritySignal):
     def extend(self, data: SignalData, moves: Moves) -> Signal:
         """Walks through facts follow the graph; those through users are the ones learned."""
         return type(self)(self.config).fit(data.as_learned)
-            return np.asarray(start[:, None] * dense_columns(binary, columns)[liked] / ends[columns] * values)
+
 
 def user_walks(data: SignalData, alpha: float, beta: float) -> sparse.csr_matrix:
     """Item to user to item, CSR of shape (n_items, n_items): RP3beta, zero diagonal."""
