@@ -1,9 +1,10 @@
 """Loading a store and taking its snapshot, over Bolt and from the cache: embedded, and Neo4j where there is one.
 
-    python benchmarks/store.py [--nodes 100000] [--edges 500000]
+    python benchmarks/store.py [--nodes 100000] [--edges 500000] [--engine embedded]
 
 The graph is synthetic: a fifth of the nodes users, two fifths items, two fifths entities; half of the edges
-interactions, half facts of five relations. Neo4j is the one at NEO4J_URI, else one started as the tests do.
+interactions, half facts of five relations. Neo4j is the one at NEO4J_URI, else the tests' with Java's own options.
+Each size has a result file of its own, in which a run replaces the engines that it measured.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -55,11 +57,14 @@ def synthetic(nodes: int, edges: int) -> KnowledgeGraph:
 
 def measure(store: GraphStore, kg: KnowledgeGraph) -> dict[str, Any]:
     """Seconds of each step; `cached` is the median of five."""
+    load = os.getloadavg()[0]
     start = time.perf_counter()
     store.write(kg)
     loaded = time.perf_counter()
+    print(f"loaded in {loaded - start:.1f} s", flush=True)
     fresh = read_graph(store._bolt, GraphSchema())
     read = time.perf_counter()
+    print(f"read in {read - loaded:.1f} s", flush=True)
     assert kg.differences(fresh) == []
     store.snapshot()
     cached = []
@@ -73,6 +78,8 @@ def measure(store: GraphStore, kg: KnowledgeGraph) -> dict[str, Any]:
         "snapshot_over_bolt_s": round(read - loaded, 2),
         "snapshot_cached_s": round(float(np.median(cached)), 3),
         "times_faster": round((read - loaded) / float(np.median(cached)), 1),
+        "client_peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1),
+        "load_average_before": round(load, 1),
     }
 
 
@@ -86,7 +93,7 @@ def neo4j(folder: Path) -> Iterator[GraphStore]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     try:
-        with module.serve(folder) as (uri, auth), connect(uri, auth=auth) as store:
+        with module.serve(folder, options=()) as (uri, auth), connect(uri, auth=auth) as store:
             yield store
     except module.Unavailable as reason:
         sys.exit(f"no Neo4j: {reason}; leave it out with --engine embedded")
@@ -103,22 +110,19 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["KGENRE_PROGRESS"] = "0"
     kg = synthetic(options.nodes, options.edges)
-    result: dict[str, Any] = {
-        "nodes": kg.n_nodes,
-        "edges": kg.n_interactions + kg.n_facts,
-        "cores": os.cpu_count(),
-    }
+    size = "" if options.nodes == 100_000 else f"-{options.nodes}"
+    file = RESULTS / f"store{size}.json"
+    result: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    result |= {"nodes": kg.n_nodes, "edges": kg.n_interactions + kg.n_facts, "cores": os.cpu_count()}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["KGENRE_CACHE_DIR"] = folder + "/cache"
         for engine in options.engine or ["embedded", "neo4j"]:
             place = Path(folder, engine)
             place.mkdir()
             with connect(place) if engine == "embedded" else neo4j(place) as store:
-                load = os.getloadavg()[0]
-                result[engine] = measure(store, kg) | {"load_average_before": round(load, 1)}
+                result[engine] = measure(store, kg)
                 print(engine, result[engine], flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "store.json").write_text(json.dumps(result, indent=1) + "\n")
+                file.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 

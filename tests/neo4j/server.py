@@ -28,8 +28,12 @@ class Unavailable(Exception):
     """Why there is no Neo4j to test with."""
 
 
+QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Java options for a quick start; a server that is measured goes without."""
+
+
 @contextlib.contextmanager
-def serve(folder: Path) -> Iterator[Address]:
+def serve(folder: Path, options: tuple[str, ...] = QUICK) -> Iterator[Address]:
     """A running, empty Neo4j; one started here keeps its data in `folder`."""
     given = os.environ.get("NEO4J_URI")
     if given:
@@ -46,8 +50,7 @@ def serve(folder: Path) -> Iterator[Address]:
     log = folder / "serve.log"
     command = [
         java,
-        "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
+        *options,
         "-cp",
         f"{jars}/*",
         str(HERE / "Serve.java"),
