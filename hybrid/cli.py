@@ -17,6 +17,9 @@ from typer import Argument, Option
 
 from kgenre.graph.errors import ConfigError, DataError, KgenreError, StoreError
 
+from .cli_options import Model, Schema, Source, Store, whole
+from .cli_worth import worth
+
 app = typer.Typer(
     name="kgenre",
     help="A hybrid recommender on a knowledge graph: text, graph and collaborative signals, measured and explained.",
@@ -28,29 +31,6 @@ app = typer.Typer(
 # typer brings click along in its own name space or not, as its version is; its own name leads to both.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a whole number") from None
-
-
-Source = Annotated[
-    str,
-    Argument(
-        help="Folder of atomic files or tables, RDF file, store folder, or bolt:// or neo4j:// address."
-    ),
-]
-Store = Annotated[str, Option("--store", help="Folder of an embedded store, or bolt:// or neo4j:// address.")]
-Schema = Annotated[
-    str | None,
-    Option(
-        "--schema", help="YAML file that says how a store with labels of its own reads (see kgenre schema)."
-    ),
-]
-Model = Annotated[str, Argument(help="Folder that `kgenre fit` wrote.")]
 
 
 def _version(value: bool) -> None:
@@ -143,6 +123,9 @@ def doctor(
         raise typer.Exit(1)
 
 
+app.command(epilog="Example: kgenre worth ml-100k/ -o worth.svg")(worth)
+
+
 @app.command(epilog="Example: kgenre schema bolt://localhost > schema.yaml")
 def schema(
     store: Annotated[str, Argument(help="Folder of an embedded store, or bolt:// or neo4j:// address.")],
@@ -196,7 +179,7 @@ def fit(
     ] = None,
     set_: Annotated[list[str] | None, Option("--set", help="One setting, key=value; repeat.")] = None,
     seed: Annotated[
-        int | None, Option("--seed", parser=_whole, metavar="INTEGER", help="Seed of all random choices.")
+        int | None, Option("--seed", parser=whole, metavar="INTEGER", help="Seed of all random choices.")
     ] = None,
     schema: Schema = None,
 ) -> None:
@@ -224,7 +207,7 @@ def recommend(
     model: Model,
     users: Annotated[list[str] | None, Argument(help="User ids.", metavar="[USER]...")] = None,
     all_: Annotated[bool, Option("--all", help="Everybody.")] = False,
-    k: Annotated[int, Option("-k", parser=_whole, metavar="INTEGER", help="Length of a list.")] = 20,
+    k: Annotated[int, Option("-k", parser=whole, metavar="INTEGER", help="Length of a list.")] = 20,
     candidates: Annotated[
         str | None, Option("--candidates", help="File with one item id a line: rank only these.")
     ] = None,
@@ -271,7 +254,7 @@ def explain(
 def similar(
     model: Model,
     item: Annotated[str, Argument(help="Item id.")],
-    k: Annotated[int, Option("-k", parser=_whole, metavar="INTEGER", help="Length of the list.")] = 10,
+    k: Annotated[int, Option("-k", parser=whole, metavar="INTEGER", help="Length of the list.")] = 10,
 ) -> None:
     """The items most like one."""
     from .recommender import load
@@ -300,7 +283,7 @@ def evaluate(
     model: Model,
     test: Annotated[str, Option("--test", help="An .inter file of held-out interactions.")],
     k: Annotated[
-        list[int] | None, Option("-k", parser=_whole, metavar="INTEGER", help="Cut of the list; repeat.")
+        list[int] | None, Option("-k", parser=whole, metavar="INTEGER", help="Cut of the list; repeat.")
     ] = None,
     candidates: Annotated[
         str | None, Option("--candidates", help="File with one item id a line: rank only these.")

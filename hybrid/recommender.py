@@ -16,6 +16,7 @@ from kgenre.graph.errors import ConfigError
 from kgenre.graph.progress import say
 
 from . import persistence
+from .assessment import Assessment
 from .config import HybridConfig
 from .evaluation import evaluate, held_out_likes
 from .explanation import Explanation, explain
@@ -32,7 +33,7 @@ from .write_back import WriteBack
 log = logging.getLogger(__name__)
 
 
-class HybridRecommender(Updates, WriteBack, Maps):
+class HybridRecommender(Updates, WriteBack, Maps, Assessment):
     """A hybrid recommender on a knowledge graph: several signals, blended with weights learned on validation.
 
     Parameters
