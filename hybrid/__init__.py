@@ -5,9 +5,10 @@ import typing
 
 if typing.TYPE_CHECKING:
     from .config import HybridConfig
-    from .explanation import Explanation, Reason
+    from .explanation import Explanation
     from .fusion import FusionConfig
     from .paths import FactPath
+    from .reasons import Reason
     from .recommender import HybridRecommender, load
     from .state import FitReport
 
@@ -30,7 +31,7 @@ _HOME = {
     "FusionConfig": "fusion",
     "HybridConfig": "config",
     "HybridRecommender": "recommender",
-    "Reason": "explanation",
+    "Reason": "reasons",
     "load": "recommender",
 }
 

@@ -1,40 +1,29 @@
-"""Why an item is recommended: the ledger of signals, and reasons that sum to the score."""
+"""Why an item is recommended: the ledger of signals, each one's evidence, and reasons that sum to the score."""
 
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from .paths import FactPath, shared_facts
-from .signals import Signal
+from kgenre.graph.columns import ITEM_ID, NAME, RELATION
+from kgenre.graph.html import table, wrap
+
+from .attribution import Share, explaining_data, shares
+from .data import SignalData
+from .phrases import Phrases
+from .reasons import Reason, drafts, losses, written
 from .state import ModelState
+from .wording import Wording
 
-
-@dataclass(frozen=True)
-class Reason:
-    """One piece of evidence.
-
-    Attributes
-    ----------
-    kind
-        ``path``: something liked that facts connect to the item; ``history``: something liked, by the taste of others;
-        ``text``: something liked, by the likeness of the texts; ``popularity``.
-    evidence
-        For ``path`` the path, for ``history`` and ``text`` the liked item's id, for ``popularity`` the item's own id.
-    contribution
-        What it adds to the score; over all reasons these sum to the score.
-    text
-        The reason in words.
-    """
-
-    kind: Literal["path", "history", "text", "popularity"]
-    evidence: str | FactPath
-    contribution: float
-    text: str
+SHOWN = 8
+"""Reasons that are measured, and may be shown."""
+_TRIED = 24
+"""The most that are measured to find them."""
+WALKS = ("multihop", "facts")
+"""Signals whose facts are walks from something liked: each stands in the evidence by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,27 +35,44 @@ class Explanation:
     item_id, name
         The item.
     score
-        Its score: the sum over the ledger's contributions, and over those of all reasons.
+        Its score: the sum over the ledger's contributions, over those of the evidence and over those of all reasons.
     ledger
         One row a signal: signal, weight, raw (its own score), value (standardised for the user), contribution.
+    evidence
+        One row a piece of evidence, the strongest first within its signal: signal, kind, item_id of what was liked,
+        relation, entity (its id), name, people, contribution, how. Within a signal the contributions sum to its own.
+        Kinds: ``walk``, through a fact from one thing liked; ``fact``, over everything liked; ``history``, what was
+        liked itself, and `people` who liked both; ``text``; ``popularity``; ``average``, what the signal gives an
+        average unseen item, which is taken off.
+        `how` says what the arithmetic rests on: ``exact``, or what it takes as given.
+    history
+        One row a thing liked: item_id, name, contribution and a column a signal. With what popularity adds these sum
+        to the score too; here facts and text count for whom they lead from.
     reasons
-        All reasons, the strongest first.
+        All reasons, the strongest first: the evidence gathered over the signals.
+    language
+        Of the sentences.
     """
 
     item_id: str
     name: str
     score: float
     ledger: pd.DataFrame
+    evidence: pd.DataFrame = field(repr=False)
+    history: pd.DataFrame = field(repr=False)
     reasons: tuple[Reason, ...] = field(repr=False)
+    language: Phrases = field(repr=False, default_factory=lambda: Phrases.of("en"))
 
     def best(self, n: int = 3) -> list[Reason]:
-        """The `n` strongest reasons that speak for the item."""
-        return [reason for reason in self.reasons if reason.contribution > 0][:n]
+        """The `n` strongest reasons that speak for the item: they add to its score, and deleting them lowers it."""
+        return [
+            reason for reason in self.reasons if reason.contribution > 0 and (reason.measured or 0.0) > 0
+        ][:n]
 
     @property
     def text(self) -> str:
         """The item, its score and the strongest reasons in words."""
-        lines = [f"{self.name}: score {self.score:.3f}"]
+        lines = [self.language.say("score", name=self.name, score=f"{self.score:.3f}")]
         lines += [f"  {reason.contribution:+.3f}  {reason.text}" for reason in self.best()]
         return "\n".join(lines)
 
@@ -76,13 +82,7 @@ class Explanation:
             "item_id": self.item_id,
             "name": self.name,
             "score": self.score,
-            "ledger": [
-                {
-                    str(key): None if isinstance(value, float) and np.isnan(value) else value
-                    for key, value in row.items()
-                }
-                for row in self.ledger.to_dict("records")
-            ],
+            "ledger": _records(self.ledger),
             "reasons": [
                 {
                     "kind": reason.kind,
@@ -95,10 +95,13 @@ class Explanation:
                         "end": reason.evidence.end,
                     },
                     "contribution": reason.contribution,
+                    "measured": reason.measured,
+                    "signals": reason.signals,
                     "text": reason.text,
                 }
                 for reason in self.reasons
             ],
+            "evidence": _records(self.evidence),
             "text": self.text,
         }
 
@@ -106,109 +109,141 @@ class Explanation:
         return self.text
 
     def _repr_html_(self) -> str:
-        reasons = "".join(
-            f"<tr><td>{reason.contribution:+.3f}</td><td>{escape(reason.kind)}</td><td>{escape(reason.text)}</td></tr>"
-            for reason in self.best(8)
+        reasons = pd.DataFrame(
+            [(f"{one.contribution:+.3f}", one.kind, one.text) for one in self.best(SHOWN)],
+            columns=["adds", "kind", "reason"],
         )
-        ledger = self.ledger.to_html(index=False, float_format="{:.3f}".format, escape=True, border=0)
-        return (
-            f"<h4>{escape(self.name)} <small>score {self.score:.3f}</small></h4>"
-            f"<table><thead><tr><th>adds</th><th>kind</th><th>reason</th></tr></thead><tbody>{reasons}</tbody></table>"
-            f"<details><summary>ledger</summary>{ledger}</details>"
+        return wrap(
+            f"<h4>{escape(self.name)} <small>score {self.score:.3f}</small></h4>{table(reasons)}"
+            f"<details><summary>ledger</summary>{table(self.ledger)}</details>"
+            f"<details><summary>evidence of each signal</summary>{table(self.evidence)}</details>"
         )
 
 
-def explain(state: ModelState, history: sparse.csr_matrix, seen: sparse.csr_matrix, item: int) -> Explanation:
-    """Explain one item (by index) for a history of one row."""
-    weights = state.weights_for(history, state.is_cold(item))[0]
-    rows: list[dict[str, Any]] = []
-    by_taste = np.zeros(history.nnz)
-    by_text = np.zeros(history.nnz)
-    popularity = 0.0
-    for signal, weight in zip(state.signals, weights, strict=True):
-        scores = signal.score(history)
-        standardised = state.values(signal, history, seen)
-        value = float(standardised.values[0, item])
-        contribution = float(weight * value) if np.isfinite(value) else 0.0
-        rows.append(
-            {
-                "signal": signal.name,
-                "weight": float(weight),
-                "raw": float(scores[0, item]),
-                "value": value,
-                "contribution": contribution,
-            }
-        )
-        if not contribution:
-            continue
-        parts = _parts(signal, history, seen, item, state.config.fusion.method == "blend")
-        if not len(parts):
-            popularity += contribution
-            continue
-        parts = parts * (weight / float(standardised.deviation[0]))
-        # Rounding of the signal's own float32 sum is spread, so that the reasons sum to the ledger to the last digit.
-        parts += (contribution - parts.sum()) / len(parts)
-        if signal.name in ("text", "similarity") or signal.for_unseen:
-            by_text += parts
-        else:
-            by_taste += parts
-    ledger = pd.DataFrame(rows)
-    reasons = _reasons(state, history, item, by_taste, by_text, popularity)
+def explain(
+    state: ModelState,
+    history: sparse.csr_matrix,
+    seen: sparse.csr_matrix,
+    item: int,
+    *,
+    data: SignalData | None = None,
+    language: str | Phrases = "en",
+    shown: int = SHOWN,
+) -> Explanation:
+    """Explain one item (by index) for a history of one row.
+
+    Parameters
+    ----------
+    state, history, seen, item
+        The model, one row each of shape (1, n_items), and the item.
+    data
+        See `explaining_data`; None takes it without text vectors.
+    language
+        ``en``, ``zh`` or phrases of your own.
+    shown
+        How many reasons to measure, for `Explanation.best`.
+    """
+    phrases = Phrases.of(language)
+    data = explaining_data(state) if data is None else data
+    kg, wording = state.kg, Wording(state.kg, phrases)
+    found = shares(state, history, seen, item, data)
+    ledger = pd.DataFrame(
+        [(one.signal.name, one.weight, one.raw, one.value, one.contribution) for one in found],
+        columns=["signal", "weight", "raw", "value", "contribution"],
+    )
+    drafted = drafts(kg, history, item, found)
+    speaking = [draft for draft in drafted if draft.contribution > 0]
+    measured: dict[int, float] = {}
+    for start in range(0, min(len(speaking), _TRIED), max(shown, 1)):
+        part = speaking[start : start + max(shown, 1)]
+        for draft, loss in zip(part, losses(state, history, seen, item, found, part), strict=True):
+            measured[id(draft)] = loss
+        if sum(loss > 0 for loss in measured.values()) >= shown:
+            break
     return Explanation(
-        item_id=state.kg.items.vocabulary[item],
-        name=state.kg.items.name(item),
+        item_id=kg.items.vocabulary[item],
+        name=wording.item(item) if kg.items.names[item].as_py() else kg.items.name(item),
         score=float(ledger["contribution"].sum()),
         ledger=ledger,
-        reasons=tuple(sorted(reasons, key=lambda reason: -reason.contribution)),
+        evidence=_evidence(state, history, item, found, wording),
+        history=_by_history(state, history, found, wording),
+        reasons=tuple(
+            written(state, history, item, draft, wording, measured.get(id(draft))) for draft in drafted
+        ),
+        language=phrases,
     )
 
 
-def _parts(
-    signal: Signal, history: sparse.csr_matrix, seen: sparse.csr_matrix, item: int, raw: bool
-) -> npt.NDArray[np.float64]:
-    """Each history item's part in the signal's score, less its part in the mean over unseen items."""
-    rows = signal.rows(history)
-    if not len(rows):
-        return np.empty(0)
-    own = rows[:, item].astype(np.float64)
-    if raw:
-        return own
-    counted = ~np.isnan(rows[0])
-    counted[seen.indices] = False
-    return np.asarray(own - rows[:, counted].sum(axis=1, dtype=np.float64) / max(int(counted.sum()), 1))
+def _by_history(
+    state: ModelState, history: sparse.csr_matrix, found: list[Share], wording: Wording
+) -> pd.DataFrame:
+    ids = state.kg.items.vocabulary.ids[history.indices]
+    columns = {one.signal.name: one.history for one in found if len(one.history)}
+    frame = pd.DataFrame(columns, index=range(history.nnz), dtype=float)
+    frame.insert(0, ITEM_ID, ids)
+    frame.insert(1, NAME, [wording.item(int(item)) for item in history.indices])
+    frame.insert(2, "contribution", np.sum(list(columns.values()), axis=0) if columns else 0.0)
+    return frame.sort_values("contribution", ascending=False, kind="stable", ignore_index=True)
 
 
-def _reasons(
-    state: ModelState,
-    history: sparse.csr_matrix,
-    item: int,
-    by_taste: npt.NDArray[np.float64],
-    by_text: npt.NDArray[np.float64],
-    popularity: float,
-) -> list[Reason]:
-    kg = state.kg
-    reasons: list[Reason] = []
-    for position, (liked, weight) in enumerate(zip(history.indices, history.data, strict=True)):
-        name = kg.items.name(int(liked))
-        liked_id = kg.items.vocabulary[int(liked)]
-        did = "you liked" if weight > 0 else "you disliked"
-        if by_taste[position]:
-            contribution = float(by_taste[position])
-            paths = shared_facts(kg, int(liked), item, most=1)
-            if liked == item:
-                reasons.append(Reason("history", liked_id, contribution, f"{did} it already"))
-            elif paths:
-                reasons.append(Reason("path", paths[0], contribution, f"{did} {name}; {paths[0].text}"))
-            else:
-                words = f"{did} {name}; those who like it tend to like this too"
-                reasons.append(Reason("history", liked_id, contribution, words))
-        if by_text[position]:
-            words = f"{did} {name}; its description is close to this one's"
-            if state.is_cold(item):
-                words = f"{did} {name}; those who like it tend to like what is described as this is"
-            reasons.append(Reason("text", liked_id, float(by_text[position]), words))
-    if popularity:
-        share = float(kg.likes[:, item].nnz) / max(kg.n_users, 1)
-        own_id = kg.items.vocabulary[item]
-        reasons.append(Reason("popularity", own_id, popularity, f"liked by {share:.0%} of all users"))
-    return reasons
+def _evidence(
+    state: ModelState, history: sparse.csr_matrix, item: int, found: list[Share], wording: Wording
+) -> pd.DataFrame:
+    columns = ["signal", "kind", ITEM_ID, RELATION, "entity", NAME, "people", "contribution", "how"]
+    parts = [
+        sorted(_rows(state, history, item, share, wording), key=lambda row: -abs(row[7]))
+        for share in found
+        if share.contribution
+    ]
+    frame = pd.DataFrame([row for part in parts for row in part], columns=columns)
+    return frame.astype({"people": "Int64", "contribution": float})
+
+
+def _rows(
+    state: ModelState, history: sparse.csr_matrix, item: int, share: Share, wording: Wording
+) -> list[tuple[Any, ...]]:
+    kg, name, how = state.kg, share.signal.name, share.split.how
+    ids = kg.items.vocabulary
+    if not len(share.history):
+        return [(name, "popularity", None, None, None, None, wording.liked_by(item), share.contribution, how)]
+    rows: list[tuple[Any, ...]] = []
+    walks = name in WALKS or share.signal.speaks_of == "facts"
+    for column, (relation, node) in enumerate(zip(share.split.relation, share.split.node, strict=True)):
+        cells = share.facts[:, column]
+        entity, called = wording.id_of(int(node)), wording.entity(int(node))
+        if walks:
+            for place in np.flatnonzero(cells).tolist():
+                start = ids[int(history.indices[place])]
+                rows.append((name, "walk", start, relation, entity, called, None, float(cells[place]), how))
+        elif cells.any():
+            rows.append((name, "fact", None, relation, entity, called, None, float(cells.sum()), how))
+    if share.signal.speaks_of == "facts":
+        rows.append((name, "average", None, None, None, None, None, float(share.rest.sum()), how))
+        return rows
+    kind = "text" if share.signal.speaks_of == "text" else "history"
+    for place, liked in enumerate(history.indices):
+        start, called = ids[int(liked)], wording.item(int(liked))
+        people = wording.both_liked(int(liked), item) if kind == "history" else None
+        for what, value in ((kind, share.rest[place]), ("text", share.text[place])):
+            if value:
+                rows.append(
+                    (
+                        name,
+                        what,
+                        start,
+                        None,
+                        None,
+                        called,
+                        people if what == "history" else None,
+                        float(value),
+                        how,
+                    )
+                )
+    return rows
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {str(key): None if pd.isna(value) else value for key, value in row.items()}
+        for row in frame.to_dict("records")
+    ]

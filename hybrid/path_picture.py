@@ -5,7 +5,8 @@ from html import escape
 
 from kgenre.graph import KnowledgeGraph
 
-from .paths import FactPath, relation_words
+from .paths import FactPath
+from .phrases import relation_words
 
 _WIDTH, _BOX, _HEIGHT, _STEP = 700, 186, 30, 52
 _LEFT, _MIDDLE, _RIGHT = _BOX / 2 + 1, _WIDTH / 2, _WIDTH - _BOX / 2 - 1
@@ -38,7 +39,9 @@ def path_picture(kg: KnowledgeGraph, paths: Sequence[FactPath]) -> str:
         words = relation_words(relation.removesuffix("^-1"))
         labels.append(_label((_MIDDLE + _RIGHT) / 2, (y + height / 2) / 2, words))
     items = kg.items
-    boxes = [_box(_LEFT, y, items.name(items.vocabulary.get(start)), "liked") for start, y in left.items()]
+    boxes = [
+        _box(_LEFT, y, items.name(items.vocabulary.get(str(start))), "liked") for start, y in left.items()
+    ]
     for path in paths:
         if path.entity is not None:
             boxes.append(_box(_MIDDLE, middle[path.relation, path.entity], _entity_name(kg, path), "entity"))
@@ -54,7 +57,7 @@ def path_picture(kg: KnowledgeGraph, paths: Sequence[FactPath]) -> str:
 def _entity_name(kg: KnowledgeGraph, path: FactPath) -> str:
     """An entity's id is unique within its label only: of that id, it is the one that the start is linked to."""
     matrix = kg.item_facts()[path.relation]
-    row = kg.items.vocabulary.get(path.start)
+    row = kg.items.vocabulary.get(str(path.start))
     for node in matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]:
         table, place = kg.locate(int(node))
         if table.vocabulary[place] == path.entity:

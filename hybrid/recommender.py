@@ -19,7 +19,7 @@ from . import persistence
 from .assessment import Assessment
 from .config import HybridConfig
 from .evaluation import evaluate, held_out_likes
-from .explanation import Explanation, explain
+from .explaining import Explaining
 from .fitting import fit
 from .item_map import Maps
 from .metrics import top_k
@@ -33,7 +33,7 @@ from .write_back import WriteBack
 log = logging.getLogger(__name__)
 
 
-class HybridRecommender(Updates, WriteBack, Maps, Assessment):
+class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
     """A hybrid recommender on a knowledge graph: several signals, blended with weights learned on validation.
 
     Parameters
@@ -275,30 +275,6 @@ class HybridRecommender(Updates, WriteBack, Maps, Assessment):
                 f"k={k} but only {len(items)} other items can be compared with {item!r}; ask for at most that many"
             )
         return self._frame(state, items, scores[0, items])
-
-    def explain(
-        self,
-        user: str | None = None,
-        item: str | None = None,
-        *,
-        history: Sequence[str] | None = None,
-        dislikes: Sequence[str] = (),
-    ) -> Explanation:
-        """Why an item has its score for a user: a ledger of signals and reasons by name, both of which sum to it.
-
-        Raises
-        ------
-        UnknownIdError
-            For an unknown user or item, with the nearest ids.
-        ConfigError
-            If no item is given, or both or neither of user and history.
-        """
-        if item is None:
-            raise ConfigError("give the item to explain, as in explain(user, item)")
-        now = self.now
-        row, seen = self._history(user, history, dislikes, now)
-        state = now.whole()
-        return explain(state, row, seen, state.kg.items.vocabulary.get(item))
 
     def evaluate(
         self,

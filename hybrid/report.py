@@ -10,7 +10,6 @@ from kgenre.graph.progress import bar
 
 from .explanation import Explanation, explain
 from .path_picture import path_picture
-from .paths import FactPath
 from .ranking import rank
 from .report_style import STYLE
 from .state import ModelState
@@ -158,7 +157,7 @@ def _item(state: ModelState, place: int, why: Explanation) -> str:
         adds = why.score - sum(reason.contribution for reason in best)
         others = f"{rest:,} more reason{'s' if rest > 1 else ''}, for and against, together"
         reasons += f'<li class="rest"><span class="adds">{adds:+.2f}</span> {others}</li>'
-    paths = [reason.evidence for reason in best if isinstance(reason.evidence, FactPath)]
+    paths = [path for reason in best for path in reason.paths]
     return (
         f'<li><h4><span class="rank">{place}</span> <bdi>{escape(why.name)}</bdi> '
         f'<small>{escape(why.item_id)}, score {why.score:.2f}</small></h4><ul class="reasons">{reasons}</ul>'

@@ -10,7 +10,7 @@ from scipy import stats
 
 from kgenre.graph import KnowledgeGraph
 
-from .paths import relation_words
+from .phrases import Phrases
 
 _SIGNIFICANCE = 0.01
 _FALSE_DISCOVERIES = 0.05
@@ -40,13 +40,16 @@ class Preference:
     beyond_chance: bool
 
 
-def preferences(kg: KnowledgeGraph, liked: npt.NDArray[np.integer], most: int = 8) -> list[Preference]:
+def preferences(
+    kg: KnowledgeGraph, liked: npt.NDArray[np.integer], most: int = 8, language: str | Phrases = "en"
+) -> list[Preference]:
     """Named facts over-represented among liked items (by index), the least likely to be chance first.
 
     One-sided hypergeometric tests at 1 %, one for each named entity that at least two items share; at least two
     liked items must have it. Items without any fact of a relation count neither as having one of its facts nor as
     lacking it.
     """
+    phrases = Phrases.of(language)
     named = np.concatenate([_named(table.names) for table in kg.tables])
     # Another user is nobody's taste, and not to be told of.
     named[kg.slice(kg.users.label)] = False
@@ -77,7 +80,7 @@ def preferences(kg: KnowledgeGraph, liked: npt.NDArray[np.integer], most: int = 
         if p[place] > _SIGNIFICANCE or len(found) == most:
             break
         if times > 1:
-            words = f"{relation_words(relation.removesuffix('^-1'))} {kg.node_name(node)}"
+            words = phrases.fact(relation, kg.node_name(node))
             found.append(Preference(words, times, of, mean, bool(certain[place])))
     return found
 

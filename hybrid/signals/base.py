@@ -16,6 +16,8 @@ from scipy import sparse
 
 from kgenre.hybrid.data import FloatArray, LikesChange, SignalData
 
+from .split import Split
+
 
 @dataclass(frozen=True, eq=False)
 class Moves:
@@ -75,6 +77,8 @@ class Signal:
     learns: ClassVar[Literal["nothing", "table", "weights"]] = "nothing"
     """What it keeps of the likes it was fitted on: nothing that an event does not change at once; a table that a
     computation brings up to date; weights that only training does."""
+    speaks_of: Literal["likes", "text", "facts"] = "likes"
+    """What a history item's part is about, when what `split` takes out of it is gone."""
 
     def __init__(self, config: SignalConfig | None = None) -> None:
         self.config: Any = config if config is not None else self.Config()
@@ -110,9 +114,11 @@ class Signal:
     def follow(self, change: LikesChange) -> "Signal":
         """The same signal after likes have come and gone; by default itself: it knows what it has learned."""
         return self
+
     def reindexed(self, nodes: npt.NDArray[np.int64]) -> "Signal":
         """The same signal where node i of the node space is now ``nodes[i]`` and the items are as they were."""
         return self
+
     def rows(self, history: sparse.csr_matrix) -> FloatArray:
         """Each history item's part in every item's score.
 
@@ -138,6 +144,30 @@ class Signal:
     def contributions(self, history: sparse.csr_matrix, item: int) -> FloatArray:
         """Each history item's part in one item's score, float32 of shape (history.nnz,)."""
         return self.rows(history)[:, item]
+
+    def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:
+        """What facts and text bring to one item's score; the rest is what the history brings by itself.
+
+        Parameters
+        ----------
+        history
+            One row of signed weights, CSR of shape (1, n_items).
+        item
+            The item, by index.
+        data
+            The graph's facts, likes and text vectors. Without text vectors the text's part stays in the rest.
+        """
+        return Split.nothing(history.nnz)
+
+    def with_facts(self, before: SignalData, after: SignalData) -> "Signal":
+        """The same signal had the graph other facts; what was learned from likes and texts stays as it is.
+
+        Parameters
+        ----------
+        before, after
+            The same users, items and likes, with the facts as they are and as they would be.
+        """
+        return self
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """What was learned, by name, for saving."""
@@ -165,6 +195,10 @@ class ItemSimilaritySignal(Signal):
         parts = dense(self.similarity[history.indices]) * history.data[:, None].astype(np.float32)
         parts[:, self.blind] = np.nan
         return parts
+
+    def kept(self, history: sparse.csr_matrix, item: int) -> npt.NDArray[np.bool_]:
+        """Which history items have a similarity to the item: boolean of shape (history.nnz,)."""
+        return np.asarray(dense(self.similarity[history.indices][:, [item]]).ravel() != 0)
 
     def _silence(self, scores: FloatArray, histories: sparse.csr_matrix) -> FloatArray:
         scores[:, self.blind] = np.nan

@@ -1,14 +1,17 @@
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
-from scipy import linalg
+from scipy import linalg, sparse
 
 from kgenre.graph.errors import ConfigError
 from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
 from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, dense
-from .features import facts_cosine, text_cosine
+from .features import fact_columns, fact_features, facts_cosine, text_column, text_cosine
+from .split import LARGEST, Float, Split, dense_columns, split_row
 
 MAX_ITEMS = 20_000
 """Above this many items an inverse of (n_items, n_items) is refused."""
@@ -102,15 +105,85 @@ class ClosedForm(ItemSimilaritySignal):
         moved.blind[new] = ~prior[:, new].any(axis=0)
         return moved
 
-    def system(self, data: SignalData) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Gram matrix, penalty per row and prior mean."""
+    def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:
+        """B is linear in its prior mean, so what the prior's facts and text put into it is exact.
+
+        A prior X adds ``P diag(L) X`` less the multiple of P that keeps the diagonal at 0.
+        """
+        if data.n_items > LARGEST:
+            return Split.nothing(history.nnz, "not taken apart: too many items")
+        inverse, penalty = self._inverse(data.as_learned)
+        liked = history.indices
+        weight = history.data.astype(np.float64) * (liked != item)
+
+        def brings(prior: Float) -> Float:
+            pulled = penalty[:, None] * prior
+            pulled[item] = 0.0
+            own = inverse[item] @ pulled / inverse[item, item]
+            return np.asarray(
+                weight[:, None] * (inverse[liked] @ pulled - np.outer(inverse[liked, item], own))
+            )
+
+        return self._split_prior(brings, item, data, "exact")
+
+    def _split_prior(self, brings: Callable[[Float], Float], item: int, data: SignalData, how: str) -> Split:
+        """The split by what columns of a prior (n_items, n) bring, as (history.nnz, n)."""
+        config = self.config
+        weighted = fact_columns(data, config.idf_power)
+
+        def cells(columns: npt.NDArray[np.int64], values: Float) -> Float:
+            return brings(config.facts * dense_columns(weighted, columns) * values)
+
+        text = brings(config.text * text_column(data, item, config.text_power).astype(np.float64)[:, None])
+        return split_row(cells, fact_features(data), item, config.idf_power, how, text=text[:, 0])
+
+    def with_facts(self, before: SignalData, after: SignalData) -> Signal:
+        """What the facts that are gone had put into B leaves it, what others would put in comes."""
+        power = self.config.idf_power
+        change = facts_cosine(after, power) - facts_cosine(before, power)
+        if before.n_items > LARGEST or not self.config.facts or not change.nnz:
+            return self
+        moved = type(self)(self.config)
+        moved.similarity = self._changed(before.as_learned, sparse.csr_matrix(self.config.facts * change))
+        known = np.diff(facts_cosine(after, power).indptr) > 0
+        if self.config.text and after.item_text is not None:
+            known |= ~np.isnan(after.item_text[:, 0])
+        moved.blind = np.asarray((before.as_learned.item_degree == 0) & ~known)
+        return moved
+
+    def _changed(self, data: SignalData, prior: sparse.csr_matrix) -> FloatArray:
+        """B with a change of the prior mean."""
+        inverse, penalty = self._inverse(data)
+        pulled = sparse.csr_matrix(diagonal(penalty) @ prior)
+        change = np.asarray((pulled.T @ inverse).T, dtype=np.float32)
+        change -= inverse * np.asarray(np.diag(change) / np.diag(inverse), dtype=np.float32)
+        np.fill_diagonal(change, 0.0)
+        return dense(self.similarity) + change
+
+    def _inverse(self, data: SignalData) -> tuple[FloatArray, FloatArray]:
+        """P and L, kept with the likes that they are of."""
+        config = self.config
+        key = f"inverse {config.regularization} {config.dropout} {config.user_power}"
+        if key not in data._cache:
+            gram, penalty = self.regularised(data)
+            gram = gram.copy()
+            gram[np.diag_indices_from(gram)] += penalty
+            data._cache[key] = inverted(gram), penalty
+        inverse, penalty = data._cache[key]
+        return inverse, penalty
+
+    def regularised(self, data: SignalData) -> tuple[FloatArray, FloatArray]:
+        """Gram matrix and penalty per row."""
         config = self.config
         users = np.maximum(data.user_degree, 1.0) ** -config.user_power
         users /= users.mean() if len(users) else 1.0
         gram = np.asarray((data.likes.T @ diagonal(users) @ data.likes).toarray(), dtype=np.float32)
         shrink = config.dropout / (1 - config.dropout)
-        penalty = (config.regularization + shrink * np.diag(gram)).astype(np.float32)
-        return gram, penalty, knowledge_prior(data, config)
+        return gram, (config.regularization + shrink * np.diag(gram)).astype(np.float32)
+
+    def system(self, data: SignalData) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Gram matrix, penalty per row and prior mean."""
+        return (*self.regularised(data), knowledge_prior(data, self.config))
 
 
 def knowledge_prior(data: SignalData, config: Any) -> FloatArray:
@@ -186,3 +259,46 @@ class Slim(ClosedForm):
         self.similarity = sparse_part
         self.blind = np.asarray((data.item_degree == 0) & ~prior.any(axis=0))
         return self
+
+    def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:
+        """Linear in the prior too, as long as the same entries of a column stay above 0."""
+        if data.n_items > LARGEST:
+            return Split.nothing(history.nnz, "not taken apart: too many items")
+        gram, penalty = self._gram(data.as_learned)
+        active = np.flatnonzero(dense(self.similarity)[:, item])
+        place = np.full(data.n_items, -1)
+        place[active] = np.arange(len(active))
+        place = place[history.indices]
+        weight = history.data.astype(np.float64)[:, None] * (place >= 0)[:, None]
+
+        def brings(prior: Float) -> Float:
+            if not len(active):
+                return np.zeros((history.nnz, prior.shape[1]))
+            return np.asarray(_solved(gram, penalty, active, prior[active])[place] * weight)
+
+        return self._split_prior(brings, item, data, "given which entries of B are not 0")
+
+    def _changed(self, data: SignalData, prior: sparse.csr_matrix) -> FloatArray:
+        gram, penalty = self._gram(data)
+        weights = dense(self.similarity).copy()
+        columns = sparse.csc_matrix(prior)
+        for item in np.flatnonzero(np.diff(columns.indptr)):
+            active = np.flatnonzero(weights[:, item])
+            if len(active):
+                change = _solved(gram, penalty, active, columns[:, [item]].toarray()[active])
+                weights[active, item] = np.maximum(weights[active, item] + change[:, 0], 0.0)
+        return weights
+
+    def _gram(self, data: SignalData) -> tuple[FloatArray, FloatArray]:
+        key = f"gram {self.config.user_power} {self.config.regularization} {self.config.dropout}"
+        if key not in data._cache:
+            data._cache[key] = self.regularised(data)
+        gram, penalty = data._cache[key]
+        return gram, penalty
+
+
+def _solved(gram: FloatArray, penalty: FloatArray, active: npt.NDArray[np.int64], prior: Any) -> Float:
+    """What a prior adds to the active entries of a column: ``(G + diag L)^-1 diag(L) X`` among these."""
+    system = gram[np.ix_(active, active)].astype(np.float64)
+    system[np.diag_indices_from(system)] += penalty[active]
+    return np.asarray(linalg.solve(system, penalty[active, None] * prior, assume_a="pos"))

@@ -1,13 +1,17 @@
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
+from scipy import sparse
 
 from kgenre.hybrid.data import FloatArray, SignalData
 
 from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, dense
 from .closed_form import ClosedForm, ClosedFormConfig, check_size, inverted
-from .features import centred, fact_features, unit, word_features
+from .features import centred, fact_columns, fact_features, unit, word_features
+from .split import LARGEST, Float, Split, dense_columns, split_row
 
 
 class ColdConfig(SignalConfig):
@@ -38,6 +42,23 @@ class ColdConfig(SignalConfig):
     user_power: float = Field(0.25, ge=0)
 
 
+@dataclass(frozen=True, eq=False)
+class _Regression:
+    """A solved kernel ridge regression.
+
+    The kernel (n_items, n_items) was divided by `size`; `warm` are the items learned from, `targets` their columns of
+    the closed form, `inverse` that of their regularised kernel, and ``dual = targets @ inverse``.
+    """
+
+    kernel: FloatArray
+    size: float
+    known: npt.NDArray[np.bool_]
+    warm: npt.NDArray[np.int64]
+    targets: FloatArray
+    inverse: FloatArray
+    dual: FloatArray
+
+
 class Cold(ItemSimilaritySignal):
     """What an item's own words, text and facts say about who will like it: every item as if nobody had yet.
 
@@ -56,6 +77,7 @@ class Cold(ItemSimilaritySignal):
     """
 
     name = "cold"
+    speaks_of = "text"
     for_unseen = True
     learns = "table"
     Config: ClassVar[type[SignalConfig]] = ColdConfig
@@ -68,25 +90,78 @@ class Cold(ItemSimilaritySignal):
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         check_size(self.name, data.n_items)
+        found = self._regression(data)
+        self.blind = ~found.known
+        self.similarity = np.zeros((data.n_items, data.n_items), dtype=np.float32)
+        if not len(found.warm):
+            self.blind[:] = True
+            return self
+        warm, cold = found.warm, np.flatnonzero(found.known & (data.item_degree == 0))
+        self.similarity[:, cold] = found.dual @ found.kernel[np.ix_(warm, cold)]
+        self.similarity[:, warm] = found.targets - found.dual / np.diag(found.inverse)
+        return self
+
+    def _regression(self, data: SignalData) -> "_Regression":
         kernel = self._kernel(data)
         known = np.diag(kernel) > 0
         warm = np.flatnonzero(known & (data.item_degree > 0))
-        self.blind = ~known
-        self.similarity = np.zeros((data.n_items, data.n_items), dtype=np.float32)
-        if not len(warm):
-            self.blind[:] = True
-            return self
-        kernel /= np.diag(kernel)[warm].mean()
+        size = float(np.diag(kernel)[warm].mean()) if len(warm) else 1.0
+        kernel /= size
         kernel += 1.0
         targets = self._targets(data)[:, warm]
         system = kernel[np.ix_(warm, warm)]
         system[np.diag_indices_from(system)] += self.config.ridge
-        inverse = inverted(system)
-        dual = targets @ inverse
-        cold = np.flatnonzero(known & (data.item_degree == 0))
-        self.similarity[:, cold] = dual @ kernel[np.ix_(warm, cold)]
-        self.similarity[:, warm] = targets - dual / np.diag(inverse)
-        return self
+        inverse = inverted(system) if len(warm) else system
+        return _Regression(kernel, size, known, warm, targets, inverse, targets @ inverse)
+
+    def _kept_regression(self, data: SignalData) -> "_Regression":
+        key = f"cold regression {self.config!r}"
+        if key not in data._cache:
+            data._cache[key] = self._regression(data)
+        found: _Regression = data._cache[key]
+        return found
+
+    def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:
+        """The prediction is linear in the item's features, and its facts are some of them; the rest are words."""
+        if data.n_items > LARGEST or not self.config.facts:
+            return Split.nothing(history.nnz, "not taken apart")
+        config, found = self.config, self._kept_regression(data.as_learned)
+        weighted = fact_columns(data, config.fact_power)
+        dual = found.dual[history.indices].astype(np.float64)
+        place = int(np.searchsorted(found.warm, item))
+        if place < len(found.warm) and found.warm[place] == item:
+            # What the regression is without the item.
+            dual -= np.outer(dual[:, place], found.inverse[place]) / found.inverse[place, place]
+            dual[:, place] = 0.0
+        weight = history.data.astype(np.float64)[:, None] * config.facts / found.size
+
+        def cells(columns: npt.NDArray[np.int64], values: Float) -> Float:
+            return np.asarray(dual @ dense_columns(weighted, columns)[found.warm] * values * weight)
+
+        return split_row(cells, fact_features(data), item, config.fact_power)
+
+    def with_facts(self, before: SignalData, after: SignalData) -> Signal:
+        """The same regression on the kernel that the other facts give."""
+        config = self.config
+        if before.n_items > LARGEST or not config.facts:
+            return self
+        found = self._kept_regression(before.as_learned)
+        if not len(found.warm):
+            return self
+        warm, moved = found.warm, type(self)(config)
+        rows = [fact_features(data).weighted(config.fact_power) for data in (before, after)]
+        kernels = [dense(row[warm] @ row.T) for row in rows]
+        change = config.facts / found.size * (kernels[1] - kernels[0])
+        moved.similarity = dense(self.similarity).copy()
+        cold = np.setdiff1d(np.flatnonzero(found.known), warm)
+        moved.similarity[:, cold] += found.dual @ change[:, cold]
+        own = change[:, warm].copy()
+        np.fill_diagonal(own, 0.0)
+        moved.similarity[:, warm] += found.dual @ own - found.dual * (
+            np.einsum("ij,ji->i", found.inverse, own) / np.diag(found.inverse)
+        )
+        moved.blind = self.blind
+        return moved
 
     def extend(self, data: SignalData, moves: Moves) -> Signal:
         """The regression is solved again, with the columns that were learned; it is a closed form."""

@@ -13,6 +13,7 @@ from kgenre.hybrid.data import FloatArray, SignalData
 from .base import Moves, Signal, SignalConfig
 from .features import centred, unit, word_features
 from .gnn import GNN, GNNConfig
+from .split import Split
 
 
 class ColdEncoderConfig(GraphEncoderConfig):
@@ -60,6 +61,7 @@ class ColdGNN(GNN):
     name = "cold_gnn"
     Config: ClassVar[type[SignalConfig]] = ColdGNNConfig
     for_unseen = True
+    speaks_of = "text"
     basis: FloatArray
     """float32 (n_items, n_components): what an item's word likeness to each item adds to each component."""
 
@@ -82,16 +84,33 @@ class ColdGNN(GNN):
         return super()._fit(self._with_words(data, words, words), validation, epochs, candidates)
 
     def extend(self, data: SignalData, moves: Moves) -> "Signal":  # noqa: D102
-        words = word_features(data, 0.5)
         basis = moves.rows_of(self.basis)
-        known = words.copy()
-        known.data[np.repeat(~basis.any(axis=1), np.diff(known.indptr))] = 0.0
         placed = type(self)(self.config)
         placed.basis, placed.encoders = basis, self.encoders
-        moved = super(ColdGNN, placed).extend(placed._with_words(data, words, known), moves)
+        moved = super(ColdGNN, placed).extend(placed._with_known_words(data), moves)
         assert isinstance(moved, ColdGNN)
         moved.basis = basis
         return moved
+
+    def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:  # noqa: D102
+        key = f"cold_gnn {id(self)}"
+        if key not in data._knowledge:
+            # With the signal, so that its id is not given to another one meanwhile.
+            data._knowledge[key] = self, self._with_known_words(data)
+        return super().split(history, item, data._knowledge[key][1])
+
+    def with_facts(self, before: SignalData, after: SignalData) -> "Signal":  # noqa: D102
+        moved = super().with_facts(before, after)
+        assert isinstance(moved, ColdGNN)
+        moved.basis = self.basis
+        return moved
+
+    def _with_known_words(self, data: SignalData) -> SignalData:
+        """The data with the components of the words of items that were there when the signal learned."""
+        words = word_features(data, 0.5)
+        known = words.copy()
+        known.data[np.repeat(~self.basis.any(axis=1), np.diff(known.indptr))] = 0.0
+        return self._with_words(data, words, known)
 
     def _with_words(self, data: SignalData, words: sparse.csr_matrix, known: sparse.csr_matrix) -> SignalData:
         """The data with the words' components appended to the items' text vectors."""

@@ -1,12 +1,15 @@
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
+from scipy import sparse
 
 from kgenre.hybrid.data import SignalData
 
-from .base import ItemSimilaritySignal, SignalConfig, keep_largest
-from .features import facts_cosine
+from .base import ItemSimilaritySignal, Signal, SignalConfig, keep_largest
+from .features import fact_columns, fact_features, facts_cosine
+from .split import Float, Split, dense_columns, split_row
 
 
 class FactsConfig(SignalConfig):
@@ -23,6 +26,7 @@ class Facts(ItemSimilaritySignal):
     """
 
     name = "facts"
+    speaks_of = "facts"
     Config = FactsConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {"idf_power": (1.5, 1.0, 2.0)}
 
@@ -31,3 +35,17 @@ class Facts(ItemSimilaritySignal):
         facts = sum((np.diff(matrix.indptr) for matrix in data.facts.values()), np.zeros(data.n_items))
         self.blind = np.asarray(facts == 0)
         return self
+
+    def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:
+        """A cosine is a sum over the facts that both items have."""
+        liked, power = history.indices, self.config.idf_power
+        weighted = fact_columns(data, power)
+        weight = history.data.astype(np.float64) * (liked != item)
+
+        def cells(columns: npt.NDArray[np.int64], values: Float) -> Float:
+            return np.asarray(weight[:, None] * dense_columns(weighted, columns)[liked] * values)
+
+        return split_row(cells, fact_features(data), item, power, kept=self.kept(history, item))
+
+    def with_facts(self, before: SignalData, after: SignalData) -> Signal:  # noqa: D102
+        return type(self)(self.config).fit(after)

@@ -11,7 +11,7 @@ from kgenre.graph.features import FactFeatures
 from kgenre.graph.features import fact_features as features_of
 from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
-_WORD = re.compile(r"\w+")
+WORD = re.compile(r"\w+")
 
 
 def fact_features(data: SignalData) -> FactFeatures:
@@ -30,6 +30,29 @@ def facts_cosine(data: SignalData, power: float) -> sparse.csr_matrix:
         data._knowledge[key] = without_diagonal(weighted @ weighted.T)
     cosine: sparse.csr_matrix = data._knowledge[key]
     return cosine
+
+
+def fact_columns(data: SignalData, power: float | None) -> sparse.csc_matrix:
+    """The weighted fact rows by column (see `FactFeatures.weighted`), or with None the binary ones."""
+    key = f"fact_columns {power}"
+    if key not in data._knowledge:
+        features = fact_features(data)
+        rows = features.matrix if power is None else features.weighted(power)
+        data._knowledge[key] = sparse.csc_matrix(rows)
+    columns: sparse.csc_matrix = data._knowledge[key]
+    return columns
+
+
+def text_column(data: SignalData, item: int, power: float) -> FloatArray:
+    """One column of `text_cosine`, float32 of shape (n_items,), without the rest of it."""
+    if data.item_text is None or np.isnan(data.item_text[item, 0]):
+        return np.zeros(data.n_items, dtype=np.float32)
+    if "unit_texts" not in data._knowledge:
+        data._knowledge["unit_texts"] = np.nan_to_num(unit(centred(data.item_text)))
+    vectors: FloatArray = data._knowledge["unit_texts"]
+    column = np.maximum(vectors @ vectors[item], 0.0) ** power
+    column[item] = 0.0
+    return np.asarray(column, dtype=np.float32)
 
 
 def text_cosine(data: SignalData, power: float) -> FloatArray:
@@ -70,7 +93,7 @@ def word_counts(texts: Sequence[str | None], n_items: int, pairs: bool = False) 
     rows: list[int] = []
     columns: list[int] = []
     for row, text in enumerate(texts):
-        words = _WORD.findall((text or "").casefold())
+        words = WORD.findall((text or "").casefold())
         if pairs:
             words += [f"{one} {two}" for one, two in pairwise(words)]
         rows += [row] * len(words)

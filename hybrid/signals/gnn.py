@@ -8,9 +8,12 @@ from pydantic import Field
 from scipy import sparse
 
 from kgenre.encoders import GraphEncoder, GraphEncoderConfig
+from kgenre.encoders.decomposition import with_facts
 from kgenre.hybrid.data import FloatArray, SignalData
 
 from .base import Moves, Signal, SignalConfig
+from .split import Split
+from .vector_split import vector_split
 
 
 class GNNConfig(SignalConfig):
@@ -114,6 +117,21 @@ class GNN(Signal):
         parts = np.asarray(np.mean([encoder.rows(history) for encoder in self.encoders], axis=0), np.float32)
         parts[:, self.blind] = np.nan
         return parts
+
+    def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:
+        """By the summands of the item's vector (learned row, text, each fact), given its length."""
+        found = vector_split(self.encoders, history, item, data.facts, data.item_text)
+        return found or super().split(history, item, data)
+
+    def with_facts(self, before: SignalData, after: SignalData) -> Signal:
+        """A forward pass over the changed facts with frozen weights."""
+        moved = type(self)(self.config)
+        moved.encoders = tuple(
+            with_facts(encoder, before.facts, after.facts, before.as_learned.item_degree)
+            for encoder in self.encoders
+        )
+        moved.blind = self.blind | _unknown(after.as_learned)
+        return moved
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:  # noqa: D102
         found: dict[str, npt.NDArray[Any]] = {"blind": self.blind}

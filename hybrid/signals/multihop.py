@@ -1,13 +1,15 @@
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 from scipy import sparse
 
 from kgenre.hybrid.data import SignalData, diagonal
 
 from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, keep_largest
-from .features import fact_features
+from .features import fact_columns, fact_features
+from .split import Float, Split, dense_columns, split_row
 
 
 class MultiHopConfig(SignalConfig):
@@ -63,6 +65,25 @@ class MultiHop(ItemSimilaritySignal):
         """Walks through facts follow the graph; those through users are the ones learned."""
         return type(self)(self.config).fit(data.as_learned)
 
+    def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:
+        """Walks through facts, one by one; the rest are those through users."""
+        if not self.config.fact_share or not data.facts:
+            return super().split(history, item, data)
+        features = fact_features(data)
+        scale = self.config.fact_share * _factor(fact_walks(data))
+        ends = np.bincount(features.matrix.indices, minlength=features.matrix.shape[1])
+        liked, binary = history.indices, fact_columns(data, None)
+        fan_out = np.maximum(np.diff(features.matrix.indptr)[liked], 1)
+        start = scale * history.data.astype(np.float64) * (liked != item) / fan_out
+
+        def cells(columns: npt.NDArray[np.int64], values: Float) -> Float:
+            return np.asarray(start[:, None] * dense_columns(binary, columns)[liked] / ends[columns] * values)
+
+        return split_row(cells, features, item, None, kept=self.kept(history, item))
+
+    def with_facts(self, before: SignalData, after: SignalData) -> Signal:  # noqa: D102
+        return type(self)(self.config).fit(after.as_learned)
+
 
 def user_walks(data: SignalData, alpha: float, beta: float) -> sparse.csr_matrix:
     """Item to user to item, CSR of shape (n_items, n_items): RP3beta, zero diagonal."""
@@ -100,6 +121,9 @@ def _no_return(walks: sparse.csr_matrix) -> sparse.csr_matrix:
 
 def _per_step(walks: sparse.csr_matrix) -> sparse.csr_matrix:
     """Walks scaled so that those from an item sum to 1 on average: both kinds of walk in one unit."""
+    return walks * _factor(walks)
+
+
+def _factor(walks: sparse.csr_matrix) -> float:
     total = float(walks.sum())
-    starts = int((np.diff(walks.indptr) > 0).sum())
-    return walks * (starts / total) if total > 0 else walks
+    return int((np.diff(walks.indptr) > 0).sum()) / total if total > 0 else 1.0

@@ -12,6 +12,7 @@ from kgenre.hybrid.data import FloatArray, SignalData
 
 from .base import Signal, SignalConfig, dense, pack, unpack
 from .features import fact_features, tf_idf, unit, unit_rows, word_counts
+from .split import Float, Split, split_row
 
 
 def similarity(user: npt.ArrayLike, item: npt.ArrayLike, method: str = "cosine") -> float:
@@ -56,6 +57,10 @@ class Similarity(Signal):
     vectors: Any
     """float32 (n_items, d), dense or CSR."""
     blind: npt.NDArray[np.bool_]
+
+    def __init__(self, config: SignalConfig | None = None) -> None:
+        super().__init__(config)
+        self.speaks_of = "facts" if self.config.method == "jaccard" else "text"
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         if self.config.method == "cosine":
@@ -105,6 +110,24 @@ class Similarity(Signal):
         whole = parts.sum(axis=0)
         scale = np.divide(total, whole, out=np.zeros_like(total), where=np.abs(whole) > 1e-12)
         return np.asarray(np.where(np.isnan(total), np.nan, parts * scale), dtype=np.float32)
+
+    def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:
+        """A Jaccard index is shared out by the facts in common; their number is a sum over them."""
+        if self.config.method != "jaccard":
+            return super().split(history, item, data)
+        own: Any = self.vectors[history.indices]
+        features, liked = fact_features(data), dense(own)
+        likes = np.maximum(history.data, 0).astype(np.float64)
+        common = float(likes @ (liked @ dense(self.vectors[[item]]).ravel()))
+        scale = float(self.score(history)[0, item]) / common if common else 0.0
+
+        def cells(columns: npt.NDArray[np.int64], values: Float) -> Float:
+            return np.asarray(likes[:, None] * liked[:, columns] * values * scale)
+
+        return split_row(cells, features, item, None, "given the size of both sets of facts")
+
+    def with_facts(self, before: SignalData, after: SignalData) -> Signal:  # noqa: D102
+        return type(self)(self.config).fit(after) if self.config.method == "jaccard" else self
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:  # noqa: D102
         return {"blind": self.blind, **pack("vectors", self.vectors)}

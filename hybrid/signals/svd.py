@@ -10,7 +10,8 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
 from .base import Moves, Signal, SignalConfig
-from .features import fact_features, facts_cosine, text_cosine
+from .features import fact_columns, fact_features, facts_cosine, text_column, text_cosine
+from .split import LARGEST, Float, Split, dense_columns, split_row
 
 DENSE_ITEMS = 8_000
 """Up to this many items the kernel is a dense matrix with text in it; above, an operator without."""
@@ -56,6 +57,8 @@ class ScaledSVD(Signal):
     }
     inward: FloatArray
     outward: FloatArray
+    values: FloatArray | None = None
+    """float32 (embedding_size,): the eigenvalues; None in a model that was saved without."""
     blind: npt.NDArray[np.bool_]
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
@@ -72,7 +75,7 @@ class ScaledSVD(Signal):
             known = np.asarray(kernel.any(axis=1))
             kernel[np.diag_indices_from(kernel)] += config.identity
             first = data.n_items - size
-            _, vectors = linalg.eigh(kernel, subset_by_index=(first, data.n_items - 1), overwrite_a=True)
+            values, vectors = linalg.eigh(kernel, subset_by_index=(first, data.n_items - 1), overwrite_a=True)
         else:
             sides = fact_features(data).weighted(1.5)
             known = (data.item_degree > 0) | (np.diff(sides.indptr) > 0)
@@ -85,11 +88,12 @@ class ScaledSVD(Signal):
                 (data.n_items, data.n_items), matvec=apply, matmat=apply, dtype=np.float32
             )
             start = np.random.default_rng(0).standard_normal(data.n_items).astype(np.float32)
-            _, vectors = eigsh(operator, k=size, v0=start)
+            values, vectors = eigsh(operator, k=size, v0=start)
         # In C order, as a restored model has them: the last bits of a product depend on it.
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         self.inward = scale[:, None] * vectors
         self.outward = vectors / scale[:, None]
+        self.values = np.asarray(values, dtype=np.float32)
         self.blind = ~known
         return self
 
@@ -99,6 +103,7 @@ class ScaledSVD(Signal):
             return self
         moved = type(self)(self.config)
         moved.inward, moved.outward = moves.rows_of(self.inward), moves.rows_of(self.outward)
+        moved.values = self.values
         moved.blind = np.asarray(moves.rows_of(self.blind, fill=1.0))
         return moved
 
@@ -113,10 +118,52 @@ class ScaledSVD(Signal):
         parts[:, self.blind] = np.nan
         return np.asarray(parts, dtype=np.float32)
 
+    def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:
+        """The vectors V solve ``V = M V / eigenvalues``, and the kernel M is a sum: so are V V' and the score."""
+        config = self.config
+        if self.values is None or data.n_items > LARGEST:
+            return Split.nothing(history.nnz, "not taken apart")
+        vectors, scale = self._vectors()
+        liked, weighted = history.indices, fact_columns(data, 1.5)
+        ahead = (vectors[liked] / self.values) * (history.data.astype(np.float64) * scale[liked])[:, None]
+
+        def brings(kernel: Float) -> Float:
+            kernel = config.identity * kernel
+            kernel[item] = 0.0
+            return np.asarray(ahead @ (vectors.T @ kernel) / scale[item])
+
+        def cells(columns: npt.NDArray[np.int64], values: Float) -> Float:
+            return brings(config.facts * dense_columns(weighted, columns) * values)
+
+        text = brings(config.text * text_column(data, item, 2.0).astype(np.float64)[:, None])
+        how = "given the singular vectors"
+        return split_row(cells, fact_features(data), item, 1.5, how, text=text[:, 0])
+
+    def with_facts(self, before: SignalData, after: SignalData) -> Signal:
+        """The kernel with the other facts, projected on the same singular vectors."""
+        if self.values is None or before.n_items > LARGEST:
+            return self
+        change = facts_cosine(after, 1.5) - facts_cosine(before, 1.5)
+        vectors, scale = self._vectors()
+        moved = type(self)(self.config)
+        added = self.config.identity * self.config.facts * (change @ (vectors / self.values))
+        moved.inward, moved.values, moved.blind = self.inward, self.values, self.blind
+        moved.outward = np.asarray(self.outward + added / scale[:, None], dtype=np.float32)
+        return moved
+
+    def _vectors(self) -> tuple[Float, Float]:
+        """V, and the scaling D of the items that is in both tables: float64 (n_items, size) and (n_items,)."""
+        inward, outward = self.inward.astype(np.float64), self.outward.astype(np.float64)
+        norms = np.linalg.norm(outward, axis=1)
+        squared = np.divide(np.linalg.norm(inward, axis=1), norms, out=np.ones_like(norms), where=norms > 0)
+        scale = np.sqrt(np.maximum(squared, 1e-12))
+        return inward / scale[:, None], scale
+
     def arrays(self) -> dict[str, npt.NDArray[Any]]:  # noqa: D102
-        return {"inward": self.inward, "outward": self.outward, "blind": self.blind}
+        found = {"inward": self.inward, "outward": self.outward, "blind": self.blind}
+        return found if self.values is None else found | {"values": self.values}
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:  # noqa: D102
         self.inward, self.outward = arrays["inward"], arrays["outward"]
-        self.blind = arrays["blind"].astype(bool)
+        self.blind, self.values = arrays["blind"].astype(bool), arrays.get("values")
         return self

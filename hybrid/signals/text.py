@@ -24,6 +24,7 @@ class TextCosine(ItemSimilaritySignal):
     """
 
     name = "text"
+    speaks_of = "text"
     Config = TextConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {"power": (2.0, 1.0, 4.0)}
 

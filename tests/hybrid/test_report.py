@@ -18,7 +18,6 @@ from kgenre.graph import KnowledgeGraph
 from kgenre.graph.errors import ConfigError, UnknownIdError
 from kgenre.hybrid import FactPath, cli
 from kgenre.hybrid.path_picture import path_picture
-from kgenre.hybrid.paths import shared_facts
 from kgenre.hybrid.recommender import HybridRecommender
 from kgenre.hybrid.taste import Preference, preferences
 
@@ -151,7 +150,7 @@ def test_the_best_reasons_stand_in_words_and_paths_as_pictures(genre: HybridReco
     pictures = 0
     for item in genre.recommend("u00", k=10)["item_id"]:
         best = genre.explain("u00", item).best(3)
-        pictures += any(isinstance(reason.evidence, FactPath) for reason in best)
+        pictures += any(reason.paths for reason in best)
         for reason in best:
             assert reason.text in page.within("ul.reasons", "bdi")
     assert pictures
@@ -159,11 +158,15 @@ def test_the_best_reasons_stand_in_words_and_paths_as_pictures(genre: HybridReco
     assert page.tags.count("details") == 10 + 1
 
 
+def paths_of(genre: HybridRecommender, item: str, history: list[str]) -> tuple[FactPath, ...]:
+    reasons = genre.explain(item=item, history=history).reasons
+    return next(reason.paths for reason in reasons if reason.kind == "path")
+
+
 def test_a_picture_leads_from_what_was_liked_through_the_shared_entity(
-    world: KnowledgeGraph, index: Callable[[str], int]
+    world: KnowledgeGraph, genre: HybridRecommender
 ):
-    paths = [shared_facts(world, index(liked), index("s4"), most=1)[0] for liked in ("s2", "s3")]
-    svg = ElementTree.fromstring(path_picture(world, paths))
+    svg = ElementTree.fromstring(path_picture(world, paths_of(genre, "s4", ["s2", "s3"])))
     boxes = [(group.get("class"), group.findtext("title")) for group in svg.iter("g")]
     assert boxes == [
         ("liked", "The S2 Film"),
@@ -177,10 +180,8 @@ def test_a_picture_leads_from_what_was_liked_through_the_shared_entity(
     assert {text.text for text in svg.iter("text") if text.get("class") == "relation"} == {"directed by"}
 
 
-def test_a_fact_between_two_items_is_drawn_without_an_entity(
-    world: KnowledgeGraph, index: Callable[[str], int]
-):
-    svg = ElementTree.fromstring(path_picture(world, shared_facts(world, index("s0"), index("s1"), most=1)))
+def test_a_fact_between_two_items_is_drawn_without_an_entity(world: KnowledgeGraph, genre: HybridRecommender):
+    svg = ElementTree.fromstring(path_picture(world, paths_of(genre, "s1", ["s0"])))
     assert [group.get("class") for group in svg.iter("g")] == ["liked", "goal"]
     assert [text.text for text in svg.iter("text") if text.get("class") == "relation"] == ["sequel"]
 
@@ -194,7 +195,7 @@ def test_a_long_name_is_cut_in_its_box_and_whole_in_its_tooltip(encoder: TextEnc
             {"head_id": ["x"], "relation": ["SEQUEL"], "tail_id": ["y"], "tail_label": ["Item"]}
         ),
     )
-    svg = ElementTree.fromstring(path_picture(kg, shared_facts(kg, 0, 1)))
+    svg = ElementTree.fromstring(path_picture(kg, [FactPath("x", "SEQUEL", None, "y", "")]))
     box = next(svg.iter("g"))
     assert box.findtext("title") == name
     assert box.findtext("text") == "A Film with a Name that…"
