@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from .builder import GraphBuilder
 from .columns import (
-    ENTITY,
     EVENT_ID,
     HEAD_ID,
     HEAD_LABEL,
@@ -31,6 +30,7 @@ from .columns import (
     WEIGHT,
 )
 from .errors import DataError
+from .fact_ends import label_ends
 from .rdf_terms import Note
 from .tables import (
     NOTES,
@@ -83,8 +83,8 @@ def from_frames(
         user_id and optionally name; every other column is a property.
     facts
         head_id, relation, tail_id and optionally head_label, tail_label, tail_name, weight and timestamp. A head
-        or tail without a label is the item or the node of `entities` with that id, else an Entity. A list of
-        such tables is taken as one.
+        or tail without a label is the item with that id, else the node of `entities` or `users` with that id, else
+        an Entity. A list of such tables is taken as one.
     fact_columns
         Columns of `items` that hold entities, one or a list a row: ``director`` becomes facts ``DIRECTOR``
         from the items to nodes of label ``Director``, whose id and name is the value.
@@ -115,7 +115,8 @@ def from_frames(
     if interactions is not None:
         known[item_label].append(add_interactions(builder, to_polars(interactions, INTERACTIONS)))
     if users is not None:
-        add_nodes(builder, user_label, to_polars(users, USERS), USERS, USER_ID, notes=notes_of(users))
+        table = to_polars(users, USERS)
+        known[user_label] = [add_nodes(builder, user_label, table, USERS, USER_ID, notes=notes_of(users))]
     if items is not None:
         table = to_polars(items, ITEMS)
         check_columns(table, ITEMS, (ITEM_ID, *fact_columns), open_ended=True)
@@ -359,15 +360,15 @@ def add_facts(
     ignored = check_columns(table, what, (HEAD_ID, RELATION, TAIL_ID), optional, open_ended=False)
     if ignored:
         log.info("%s: ignored the columns %s", what, ", ".join(ignored))
-    ends = {}
-    for end, label in ((HEAD_ID, HEAD_LABEL), (TAIL_ID, TAIL_LABEL)):
-        ids = as_ids(table[end], what)
-        ends[end] = ids
-        found = _labels_of(ids, known, builder.item_label)
-        if label in table.columns:
-            given = as_strings(table[label], what)
-            found = pl.select(pl.coalesce(pl.when(given != "").then(given), found)).to_series()
-        ends[label] = found
+    nodes = {label: set().union(*parts) for label, parts in known.items()}
+    ends = label_ends(
+        table,
+        what,
+        nodes,
+        lambda label, ids: nodes[label],
+        user_label=builder.user_label,
+        item_label=builder.item_label,
+    )
     if TAIL_NAME in table.columns:
         named = pl.DataFrame(
             [ends[TAIL_LABEL].alias("label"), ends[TAIL_ID], as_strings(table[TAIL_NAME], what)]
@@ -383,13 +384,3 @@ def add_facts(
         as_numbers(table[WEIGHT], what, required=False) if WEIGHT in table.columns else None,
         as_seconds(table[TIMESTAMP], what) if TIMESTAMP in table.columns else None,
     )
-
-
-def _labels_of(ids: pl.Series, known: Mapping[str, list[pl.Series]], item_label: str) -> pl.Series:
-    """The label of each id that a fact names without one."""
-    choice = pl.lit(ENTITY)
-    # Items last, so that they come first: the outermost condition decides.
-    for label in sorted(known, key=lambda label: (label == item_label, label)):
-        nodes = pl.concat(known[label]) if known[label] else pl.Series([], dtype=pl.String)
-        choice = pl.when(pl.lit(ids).is_in(nodes.implode())).then(pl.lit(label)).otherwise(choice)
-    return pl.select(choice.alias("label")).to_series()

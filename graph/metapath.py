@@ -101,7 +101,8 @@ def _walk(here: FloatArray, transitions: sparse.csr_matrix) -> FloatArray:
     parts = [slice(start, stop) for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
     nodes = np.concatenate((*(transitions.indices[part] for part in parts), transitions.indices[:0]))
     passed = np.concatenate((*(transitions.data[part] for part in parts), transitions.data[:0]))
-    return np.bincount(nodes, passed * np.repeat(here[reached], stops - starts), len(here))
+    passed = passed * np.repeat(here[reached], stops - starts)
+    return np.bincount(nodes, passed, len(here)).astype(np.float64, copy=False)
 
 
 def _frame(kg: KnowledgeGraph, here: FloatArray, label: str) -> pd.DataFrame:

@@ -12,7 +12,6 @@ import polars as pl
 from . import embedded
 from .bolt import Bolt, to_frame
 from .columns import (
-    ENTITY,
     HEAD_ID,
     HEAD_LABEL,
     ID,
@@ -27,6 +26,7 @@ from .columns import (
 )
 from .errors import ConfigError
 from .explore import LIMIT, Exploration, explore, is_cypher
+from .fact_ends import label_ends
 from .knowledge_graph import KnowledgeGraph
 from .picture import GraphPicture
 from .relation_names import WRITTEN_BACK, label_of, relation_of
@@ -39,7 +39,7 @@ from .store_read import read_graph
 from .store_search import StoreSearch
 from .store_state import transaction_number
 from .store_write import write_graph
-from .tables import as_ids, check_columns, to_polars
+from .tables import as_ids, to_polars
 
 _SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 
@@ -341,25 +341,15 @@ class GraphStore(StoreSearch, StoreLog):
 
     def _with_labels(self, frame: Any) -> pl.DataFrame:
         """Facts with the labels of their heads and tails filled in from the store."""
-        table = to_polars(frame, "facts")
-        check_columns(table, "facts", (HEAD_ID, RELATION, TAIL_ID), open_ended=True)
-        for end, label in ((HEAD_ID, HEAD_LABEL), (TAIL_ID, TAIL_LABEL)):
-            ids = as_ids(table[end], "facts")
-            table = table.with_columns(ids.alias(end))
-            if label not in table.columns:
-                table = table.with_columns(self._labels_of(ids).alias(label))
-        return table
 
-    def _labels_of(self, ids: pl.Series) -> pl.Series:
-        found: dict[str, str] = {}
-        wanted = ids.unique().to_list()
-        # Items last, so that they prevail; an id that a user happens to share says nothing.
-        labels = [label_of(name) for name in labels_in(self._bolt)]
-        for label in sorted(set(labels) - {USER}, key=lambda label: (label == ITEM, label)):
+        def find(label: str, ids: list[str]) -> list[str]:
             (node,) = self._stored_labels([label])
             query = f"UNWIND $rows AS row MATCH (n:{node}) WHERE n.{ID} = row RETURN n.{ID}"
-            found.update((row[0], label) for row in self._bolt.run(query, rows=wanted))
-        return pl.Series([found.get(key, ENTITY) for key in ids], dtype=pl.String)
+            return [row[0] for row in self._bolt.run(query, rows=ids)]
+
+        labels = {label_of(name) for name in labels_in(self._bolt)}
+        ends = {"user_label": self.schema.user_label, "item_label": self.schema.item_label}
+        return label_ends(to_polars(frame, "facts"), "facts", labels, find, **ends)
 
     def __enter__(self) -> "GraphStore":
         return self

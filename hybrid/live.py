@@ -15,7 +15,6 @@ from scipy import sparse
 from kgenre.encoders import TextEncoder
 from kgenre.graph import KnowledgeGraph
 from kgenre.graph.columns import (
-    ENTITY,
     HEAD_ID,
     HEAD_LABEL,
     ITEM_ID,
@@ -26,6 +25,7 @@ from kgenre.graph.columns import (
 )
 from kgenre.graph.edit import without_facts
 from kgenre.graph.errors import DataError, did_you_mean
+from kgenre.graph.fact_ends import labelled as labelled
 from kgenre.graph.tables import to_polars
 
 from .data import SignalData
@@ -95,21 +95,6 @@ def items_delta(kg: KnowledgeGraph, frame: Any) -> KnowledgeGraph:
 def facts_delta(kg: KnowledgeGraph, frame: Any) -> KnowledgeGraph:
     """The change that new facts are; an end without a label is the item of that id, else a node of the graph."""
     return KnowledgeGraph.from_frames(facts=labelled(kg, frame))
-
-
-def labelled(kg: KnowledgeGraph, frame: Any) -> pl.DataFrame:
-    """Facts with the labels of their heads and tails filled in from the graph."""
-    table = to_polars(frame, "facts")
-    for column in (HEAD_ID, RELATION, TAIL_ID):
-        if column not in table.columns:
-            raise DataError(f"facts have no column {column!r}{did_you_mean(column, table.columns)}")
-    order = [kg.items, *kg.tables[2:], kg.users]
-    for end, label in ((HEAD_ID, HEAD_LABEL), (TAIL_ID, TAIL_LABEL)):
-        if label not in table.columns:
-            ids = [str(key) for key in table[end].to_list()]
-            found = [next((part.label for part in order if key in part.vocabulary), ENTITY) for key in ids]
-            table = table.with_columns(pl.Series(end, ids), pl.Series(label, found))
-    return table
 
 
 def _tails(kg: KnowledgeGraph, relation: str) -> tuple[str, dict[str, str]]:
