@@ -204,9 +204,10 @@ class Live:
 
     def told(self, events: Iterable[Event]) -> "Live":
         """The state after some events of known items, in whatever order; itself where none of them counts."""
-        if self._made:
-            return Live(self._made[0])._told(events)
-        return self._told(events)
+        # From the whole state where it has been made: its graph has all rows, and nothing is carried along.
+        start = Live(self._made[0]) if self._made else self
+        told = start._told(events)
+        return self if told is start else told
 
     def _told(self, events: Iterable[Event]) -> "Live":
         by_user: dict[str, dict[str, Event]] = {}
