@@ -111,6 +111,15 @@ def shares(
     return found
 
 
+def contributions(state: ModelState, history: sparse.csr_matrix, seen: sparse.csr_matrix) -> Float:
+    """What each signal adds to each item's score for a history of one row: float64 of shape (n_signals, n_items)."""
+    weights = np.repeat(state.weights_for(history)[0][:, None], state.kg.n_items, axis=1)
+    if state.cold is not None:
+        weights[:, state.cold] = state.weights_for(history, cold=True)[0][:, None]
+    values = [state.values(signal, history, seen).values[0] for signal in state.signals]
+    return np.asarray(weights * np.nan_to_num(np.array(values, dtype=np.float64)))
+
+
 def _centred(
     signal: Signal, history: sparse.csr_matrix, seen: sparse.csr_matrix, item: int, blend: bool
 ) -> Float:

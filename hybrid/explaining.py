@@ -2,17 +2,23 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from scipy import sparse
 
 from kgenre.encoders import TextEncoder
 from kgenre.graph.errors import ConfigError
 
 from .attribution import explaining_data
+from .contrast import Contrast, contrast
 from .data import SignalData
 from .explanation import Explanation, explain
 from .phrases import Phrases
 from .standing import Live
 from .state import ModelState
+from .what_if import WhatIf, changed, what_if
+from .why_not import WhyNot, why_not
+from .without import without_relations as without_relations_of
+from .without import without_signals as without_signals_of
 
 _WITH_TEXT = ("closed_form", "slim", "svd", "gnn", "cold_gnn")
 """Signals in which text has a part that only the text vectors tell from the rest."""
@@ -74,6 +80,112 @@ class Explaining:
         index = _item(state, item)
         return explain(state, row, seen, index, data=self._data(state), language=phrases)
 
+    def why_not(
+        self,
+        user: str | None = None,
+        item: str | None = None,
+        *,
+        k: int = 10,
+        history: Sequence[str] | None = None,
+        dislikes: Sequence[str] = (),
+        language: str | Phrases = "en",
+    ) -> WhyNot:
+        """Why an item is not among the best `k`: its rank, what it lacks, and what would bring it there.
+
+        Raises
+        ------
+        UnknownIdError
+            For an unknown user or item, with the nearest ids.
+        ConfigError
+            As for `explain`, or if `k` is below 1.
+        """
+        _check_k(k)
+        now = self.now
+        row, seen = self._history(user, history, dislikes, now)
+        state = now.whole()
+        return why_not(state, row, seen, _item(state, item), k, self._data(state), language)
+
+    def contrast(
+        self,
+        user: str | None = None,
+        a: str | None = None,
+        b: str | None = None,
+        *,
+        history: Sequence[str] | None = None,
+        dislikes: Sequence[str] = (),
+        language: str | Phrases = "en",
+    ) -> Contrast:
+        """Why one item stands before another: the difference by signal, and the evidence that decides.
+
+        Raises
+        ------
+        UnknownIdError
+            For an unknown user or item, with the nearest ids.
+        ConfigError
+            As for `explain`.
+        """
+        now = self.now
+        row, seen = self._history(user, history, dislikes, now)
+        state = now.whole()
+        pair = _item(state, a), _item(state, b)
+        return contrast(state, row, seen, pair, self._data(state), language)
+
+    def what_if(
+        self,
+        user: str | None = None,
+        *,
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        without_relations: Sequence[str] = (),
+        without_signals: Sequence[str] = (),
+        k: int = 10,
+        history: Sequence[str] | None = None,
+        dislikes: Sequence[str] = (),
+        language: str | Phrases = "en",
+    ) -> WhatIf:
+        """The list as it would be, beside the one that is; nothing is stored.
+
+        Parameters
+        ----------
+        user, history, dislikes
+            As for `recommend`.
+        add, remove
+            Items to like, and items of the history to forget: these may be listed then.
+        without_relations
+            Relations to do without; see `kgenre.hybrid.without.without_relations` for what follows and what does not.
+        without_signals
+            Signals to give the weight 0.
+        k, language
+            Length of the list, and of which language its `text` is.
+
+        Raises
+        ------
+        UnknownIdError
+            For an unknown user or item, with the nearest ids.
+        ConfigError
+            For an item to forget that is not in the history, an unknown relation or signal, or as for `explain`.
+        """
+        _check_k(k)
+        for name, given in (("add", add), ("remove", remove)):
+            if isinstance(given, str):
+                raise ConfigError(f"{name}={given!r} is one string; give a list of ids")
+        now = self.now
+        row, seen = self._history(user, history, dislikes, now)
+        state = now.whole()
+        items = state.kg.items.vocabulary
+        more, less = (items.index([str(item) for item in given]) for given in (add, remove))
+        for item in less:
+            if not row[0, item]:
+                raise ConfigError(
+                    f"item {items[int(item)]!r} is not in the history; remove what is liked or disliked"
+                )
+        other = without_signals_of(self._without(state, without_relations), without_signals)
+        return what_if((state, row, seen), (other, *changed(row, seen, more, less)), k, language)
+
+    def _without(self, state: ModelState, relations: Sequence[str]) -> ModelState:
+        """The state without some relations; see `kgenre.hybrid.without`."""
+        return without_relations_of(state, relations, self._data(state)) if len(relations) else state
+
     def _data(self, state: ModelState) -> SignalData:
         texts = any(name in _WITH_TEXT for name in state.names)
         return explaining_data(state, self.text_encoder if texts else None)
@@ -83,3 +195,8 @@ def _item(state: ModelState, item: str | None) -> int:
     if item is None:
         raise ConfigError("give the item to explain, as in explain(user, item)")
     return state.kg.items.vocabulary.get(item)
+
+
+def _check_k(k: int) -> None:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise ConfigError(f"k={k!r} is not a whole number of at least 1")

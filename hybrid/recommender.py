@@ -126,6 +126,7 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
         dislikes: Sequence[str] = (),
         candidates: Sequence[str] | None = None,
         include_seen: bool = False,
+        without_relations: Sequence[str] = (),
     ) -> pd.DataFrame:
         """The best `k` items for a known user, or for anybody by what they like.
 
@@ -141,6 +142,10 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
             Rank only these item ids.
         include_seen
             Whether items of the history may be listed.
+        without_relations
+            Relations of the graph that are not to count ("not because of the director"); see
+            `kgenre.hybrid.without.without_relations` for what follows at once and what was learned and stays. The
+            first call with a set of relations computes the signals without them; the next ones have them at hand.
 
         Returns
         -------
@@ -159,7 +164,7 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
         What was disliked is never listed.
         """
         now = self.now
-        state = now.current
+        state = self._without(now.current, without_relations)
         row, seen = self._history(user, history, dislikes, now)
         _check_k(k)
         allowed = self._candidates(candidates, state)

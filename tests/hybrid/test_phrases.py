@@ -47,12 +47,12 @@ def test_templates_of_ones_own_come_first():
 
 @pytest.mark.parametrize("template", ["a film", "a film by {name}", "a film by {entity", "by {entity.x}"])
 def test_a_template_without_its_blank_is_refused(template: str):
-    with pytest.raises(ConfigError, match="write {entity} where its name goes"):
+    with pytest.raises(ConfigError, match=r"write \{entity\} where its name goes"):
         Phrases.of("en").adding({"DIRECTED_BY": template})
 
 
 def test_an_unknown_language_is_refused():
-    with pytest.raises(ConfigError, match="no reasons in language 'fr'.*use en, zh or Phrases"):
+    with pytest.raises(ConfigError, match=r"no reasons in language 'fr'.*use en, zh or Phrases"):
         Phrases.of("fr")
 
 
