@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from .columns import ID, NAME, TEXT
 from .knowledge_graph import Facts, Interactions, KnowledgeGraph, NodeTable
+from .mapped_arrays import map_arrays
 from .vocabulary import Vocabulary
 
 _INTERACTION = ("user", "item", "weight", "timestamp")
@@ -41,9 +42,7 @@ def write_snapshot(kg: KnowledgeGraph, folder: Path) -> None:
 def read_snapshot(folder: Path) -> KnowledgeGraph:
     """Read what `write_snapshot` wrote."""
     index_json = json.loads((folder / "graph.json").read_text(encoding="utf-8"))
-    arrays: dict[str, Any] = load_file(folder / "edges.safetensors")
-    for array in arrays.values():
-        array.flags.writeable = False
+    arrays: dict[str, Any] = map_arrays(folder / "edges.safetensors")
     tables = []
     for index, label in enumerate(index_json["labels"]):
         table = pq.read_table(folder / f"nodes-{index}.parquet")

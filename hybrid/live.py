@@ -152,7 +152,7 @@ def _moved_likes(likes: Likes, kg: KnowledgeGraph, items: np.ndarray[Any, np.dty
     kept = np.flatnonzero(kg.users.vocabulary.find(likes.users) >= 0)
     rows = np.full(len(likes.users), -1, dtype=np.int64)
     rows[kept] = np.arange(len(kept))
-    return Likes(_moved(likes.matrix, rows, items, (len(kept), kg.n_items)), likes.users[kept])
+    return Likes(likes.users[kept], _moved(likes.matrix, rows, items, (len(kept), kg.n_items)))
 
 
 def _moves(before: KnowledgeGraph, after: KnowledgeGraph) -> Moves:

@@ -10,21 +10,30 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from scipy import sparse
 
+from kgenre.graph import KnowledgeGraph
 from kgenre.graph.errors import KgenreError, ModelError
+from kgenre.graph.mapped_arrays import map_arrays
 from kgenre.graph.snapshot_file import read_snapshot, write_snapshot
+from kgenre.graph.store_log import Cursor
 from kgenre.graph.versioned_folder import VersionedFolder
 
 from .config import HybridConfig
+from .data import SignalData
+from .events import Event
 from .signals.base import pack, unpack
-from .state import FitReport, ModelState
+from .signals.popularity import Popularity
+from .state import Drift, FitReport, Likes, ModelState
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout; a newer one is refused."""
 _INDEX = "model.json"
+_EVENTS = "events.parquet"
 
 
 def save(state: ModelState, folder: str | Path) -> None:
@@ -105,6 +114,7 @@ def _write(state: ModelState, part: Path) -> None:
     }
     if state.cold_weights is not None and state.cold is not None:
         arrays |= {"cold_weights": state.cold_weights, "cold": state.cold}
+    arrays |= _drift_arrays(state)
     for signal in state.signals:
         arrays |= {f"signal.{signal.name}.{key}": array for key, array in signal.arrays().items()}
     save_file({key: _plain(array) for key, array in arrays.items()}, part / "arrays.safetensors")
@@ -122,26 +132,78 @@ def _write(state: ModelState, part: Path) -> None:
             "n_pairs": report.n_pairs,
             "cross_fitted": report.cross_fitted,
         },
+        "drift": {
+            "n_events": state.drift.n_events,
+            "absorbed": state.drift.absorbed,
+            "forgotten": list(state.drift.forgotten),
+            "cursor": state.drift.cursor,
+        },
     }
+    events = [event for own in state.drift.events.values() for event in own.values()]
+    if events:
+        columns = {name: list(values) for name, values in zip(Event._fields, zip(*events, strict=True), strict=True)}
+        pq.write_table(pa.table(columns), part / _EVENTS)
     (part / "description.json").write_text(json.dumps(described, indent=1, allow_nan=False), encoding="utf-8")
     write_snapshot(state.kg, part)
 
 
+def _drift_arrays(state: ModelState) -> dict[str, Any]:
+    """What was learned from, where it is not the graph's likes of now; the users by their place in the graph."""
+    drift, arrays = state.drift, {}
+    if drift.new_items is not None:
+        arrays["drift.new_items"] = drift.new_items
+    for name, likes in (("tables", drift.tables), ("weights", drift.weights)):
+        if likes.source is state.kg or (name == "weights" and likes is drift.tables):
+            continue
+        arrays |= pack(f"drift.{name}", likes.matrix)
+        arrays[f"drift.{name}.users"] = state.kg.users.vocabulary.index(likes.users)
+    return arrays
+
+
+def _read_drift(part: Path, described: dict[str, Any], arrays: dict[str, Any], kg: KnowledgeGraph) -> Drift:
+    found = {"tables": Likes.of(kg)}
+    for name in ("tables", "weights"):
+        if f"drift.{name}.users" in arrays:
+            users = kg.users.vocabulary.ids[arrays[f"drift.{name}.users"]]
+            found[name] = Likes(users, sparse.csr_matrix(unpack(f"drift.{name}", arrays)))
+    # Kept apart only where they differ: weights on their own likes, tables on the graph's after an `absorb`.
+    found.setdefault("weights", found["tables"])
+    events: dict[str, dict[str, Event]] = {}
+    if (part / _EVENTS).is_file():
+        columns = pq.read_table(part / _EVENTS).to_pydict()
+        for event in map(Event._make, zip(*(columns[name] for name in Event._fields), strict=True)):
+            events.setdefault(event.user, {})[event.item] = event
+    new_items = arrays.get("drift.new_items")
+    return Drift(
+        **found,
+        n_events=described["n_events"],
+        absorbed=described["absorbed"],
+        forgotten=(described["forgotten"][0], described["forgotten"][1]),
+        new_items=None if new_items is None else new_items.astype(bool),
+        events=events,
+        cursor=None if described["cursor"] is None else Cursor(*described["cursor"]),
+    )
+
+
 def _read(part: Path) -> ModelState:
     described = json.loads((part / "description.json").read_text(encoding="utf-8"))
-    arrays = load_file(part / "arrays.safetensors")
+    arrays = map_arrays(part / "arrays.safetensors")
     config = HybridConfig.from_dict(described["config"])
+    kg = read_snapshot(part)
     signals = []
     for name in described["signals"]:
         prefix = f"signal.{name}."
         own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
-        signals.append(config.signal(name).restore(own))
+        signal = config.signal(name)
+        # Format 1 had no counts to go on from.
+        old = isinstance(signal, Popularity) and "counts" not in own
+        signals.append(signal.fit(SignalData.from_graph(kg)) if old else signal.restore(own))
     report = dict(described["report"])
     report["honesty"] = pd.DataFrame(**report["honesty"])
     report["notes"] = tuple(report["notes"])
     return ModelState(
         config=config,
-        kg=read_snapshot(part),
+        kg=kg,
         signals=tuple(signals),
         weights=arrays["weights"],
         histories=sparse.csr_matrix(unpack("histories", arrays)),
@@ -149,6 +211,9 @@ def _read(part: Path) -> ModelState:
         report=FitReport(**report),
         cold_weights=arrays.get("cold_weights"),
         cold=arrays["cold"].astype(bool) if "cold" in arrays else None,
+        drift=_read_drift(part, described["drift"], arrays, kg)
+        if "drift" in described
+        else Drift(Likes.of(kg), Likes.of(kg)),
     )
 
 

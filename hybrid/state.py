@@ -74,19 +74,25 @@ class Likes:
 
     Attributes
     ----------
-    matrix
-        float32 CSR of ones, shape (len(users), n_items), items as in the graph of the state that holds it.
     users
         External id of each row's user.
+    source
+        The likes, float32 CSR of ones of shape (len(users), n_items), items as in the graph of the state that holds
+        it; or the graph whose they are.
     """
 
-    matrix: sparse.csr_matrix
     users: npt.NDArray[np.object_]
+    source: sparse.csr_matrix | KnowledgeGraph = field(repr=False)
 
     @classmethod
     def of(cls, kg: KnowledgeGraph) -> "Likes":
         """All likes of a graph."""
-        return cls(kg.likes, kg.users.vocabulary.ids)
+        return cls(kg.users.vocabulary.ids, kg)
+
+    @property
+    def matrix(self) -> sparse.csr_matrix:
+        """The likes, a row a user."""
+        return self.source.likes if isinstance(self.source, KnowledgeGraph) else self.source
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +104,7 @@ class Drift:
     tables, weights
         The likes that tables stand on, and those that weights were trained on; see `Signal.learns`.
     n_events
-        Events that counted since the fit, and at the last `absorb` since when.
+        Events that counted since the fit.
     absorbed
         How many of these the tables know.
     forgotten
