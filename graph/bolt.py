@@ -25,6 +25,8 @@ _RETRY = 10.0
 """Seconds for which a transaction that lost its connection is tried again."""
 _WRITING = ("Neo.ClientError.Security.Forbidden", "Neo.ClientError.Statement.AccessMode")
 """What the engines call an attempt to write by who may only read."""
+_NOT_SENT = ("Couldn't connect", "Unable to retrieve routing information", "Cannot resolve address")
+"""How the driver's errors begin where it never had a connection to send a query on."""
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 _ARCADEDB_FORBIDDEN = re.compile(r"[*~,]")
 _ARCADEDB_LONGEST = 180
@@ -97,10 +99,10 @@ class Bolt:
         return self.table(query, parameters)[1]
 
     def table(
-        self, query: str, parameters: dict[str, Any], *, read_only: bool = False
+        self, query: str, parameters: dict[str, Any], *, read_only: bool = False, foreign: bool = False
     ) -> tuple[list[str], list[list[Any]]]:
-        """Column names and rows of a query in a transaction of its own."""
-        with self.errors(), self._session(read_only) as session:
+        """Column names and rows of a query in a transaction of its own; of a `foreign` one, what it does is unknown."""
+        with self.errors(foreign=foreign and not self.read_only), self._session(read_only) as session:
             result = session.run(query, parameters)
             columns, rows = list(result.keys()), result.values()
             # ArcadeDB names the columns only where there are rows.
@@ -178,8 +180,8 @@ class Bolt:
         )
 
     @contextlib.contextmanager
-    def errors(self, writing: bool = False) -> Iterator[None]:
-        """Translate the driver's errors; of a transaction that writes they say what became of it."""
+    def errors(self, writing: bool = False, foreign: bool = False) -> Iterator[None]:
+        """Translate the driver's errors; of a transaction that writes, or may write, they say what became of it."""
         try:
             yield
         except neo4j.exceptions.AuthError:
@@ -192,7 +194,13 @@ class Bolt:
                 "at all, and those before it are stored; connect again and repeat the call, which adds only what is "
                 "missing"
             ) from None
-        except (neo4j.exceptions.ServiceUnavailable, neo4j.exceptions.SessionExpired, OSError):
+        except (neo4j.exceptions.ServiceUnavailable, neo4j.exceptions.SessionExpired, OSError) as error:
+            if foreign and not str(error).startswith(_NOT_SENT):
+                raise StoreUnavailableError(
+                    f"the connection to {self.place} broke while a query was under way: what it writes is stored whole "
+                    "or not at all (of CALL ... IN TRANSACTIONS, each batch), and which cannot be known from here; "
+                    "connect again and look in the store, or repeat the query if it may run twice, as MERGE may"
+                ) from None
             absent = (
                 "; the batch under way is not stored, those before it are: repeat the call" if writing else ""
             )

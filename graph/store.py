@@ -163,8 +163,11 @@ class GraphStore(StoreSearch, StoreLog):
         ------
         CypherError
             If the engine refuses the query; the message is the engine's, with the position.
+        StoreUnavailableError
+            If the store does not answer. Where the connection broke while the query was under way it says so: what a
+            query writes is stored whole or not at all, and which only the store can tell.
         """
-        return to_frame(*self._bolt.table(query, parameters))
+        return to_frame(*self._bolt.table(query, parameters, foreign=True))
 
     def explore(
         self, start: str | tuple[str, str], /, *, limit: int = LIMIT, **parameters: Any

@@ -100,3 +100,27 @@ def test_wire_that_stays_cut_says_that_the_batch_is_absent(store: GraphStore, wi
     ):
         wire.store.write(graph())
     assert counts(store) == (200, 1, 0)
+
+
+@pytest.mark.parametrize(("how", "users"), [("before", 0), ("after", 200)])
+def test_wire_cut_during_a_query_says_that_only_the_store_can_tell(
+    store: GraphStore, wire: Wire, how: str, users: int
+) -> None:
+    ids = [f"u{i}" for i in range(200)]
+    # So that the engine makes the label before, and the wire is known to work.
+    wire.store.cypher("UNWIND $ids AS id CREATE (:User {id: id})", ids=["first"])
+    wire.cut(b"u199", 1, how)
+    with pytest.raises(
+        StoreUnavailableError, match=r"broke while a query .* whole or not at all .* look in the store"
+    ):
+        wire.store.cypher("UNWIND $ids AS id CREATE (:User {id: id})", ids=ids)
+    assert counts(store)[0] == 1 + users
+
+
+def test_query_that_was_never_sent_says_so(store: GraphStore, wire: Wire) -> None:
+    wire.cut(b"RETURN 7", 1, "before", stay_down=True)
+    with pytest.raises(StoreUnavailableError, match="broke while a query"):
+        wire.store.cypher("RETURN 7")
+    wire.proxy.close()
+    with pytest.raises(StoreUnavailableError, match=r"does not answer; start it or check the address$"):
+        wire.store.cypher("CREATE (:User {id: 'x'})")
