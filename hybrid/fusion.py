@@ -65,19 +65,20 @@ def standardise(scores: FloatArray, seen: sparse.csr_matrix) -> Standardised:
     """
     rows = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
     known = ~np.isnan(scores)
-    filled = np.where(known, scores, 0.0).astype(np.float32)
     counted = known.copy()
     counted[rows, seen.indices] = False
     n = np.maximum(counted.sum(axis=1), 1)
-    mean = np.einsum("ij,ij->i", filled, counted.astype(np.float32), dtype=np.float64) / n
-    centred = filled - mean[:, None].astype(np.float32)
-    square = np.einsum("ij,ij,ij->i", centred, centred, counted.astype(np.float32), dtype=np.float64) / n
-    deviation = np.sqrt(square)
+    mean = np.where(counted, scores, np.float32(0)).sum(axis=1, dtype=np.float64) / n
+    centred = scores - mean[:, None].astype(np.float32)
+    inside = np.where(counted, centred, np.float32(0))
+    deviation = np.sqrt((inside * inside).sum(axis=1, dtype=np.float64) / n)
     scale = np.maximum(np.abs(mean), 1.0) * 1e-6
     spread = deviation > scale
     deviation = np.where(spread, deviation, 1.0)
-    values = np.where(spread[:, None], centred / deviation[:, None].astype(np.float32), np.float32(0))
-    values[~known] = np.nan
+    # What the signal cannot say stays NaN through all this.
+    values = centred / deviation[:, None].astype(np.float32)
+    if not spread.all():
+        values[~spread] = np.where(known[~spread], np.float32(0), np.float32(np.nan))
     return Standardised(values, mean.astype(np.float32), deviation.astype(np.float32))
 
 

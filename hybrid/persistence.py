@@ -141,7 +141,9 @@ def _write(state: ModelState, part: Path) -> None:
     }
     events = [event for own in state.drift.events.values() for event in own.values()]
     if events:
-        columns = {name: list(values) for name, values in zip(Event._fields, zip(*events, strict=True), strict=True)}
+        columns = {
+            name: list(values) for name, values in zip(Event._fields, zip(*events, strict=True), strict=True)
+        }
         pq.write_table(pa.table(columns), part / _EVENTS)
     (part / "description.json").write_text(json.dumps(described, indent=1, allow_nan=False), encoding="utf-8")
     write_snapshot(state.kg, part)

@@ -94,20 +94,25 @@ class Standing:
 
     def told(self, events: Mapping[int, Event]) -> "Standing":
         """The standing after some events, by item index, which all count."""
-        index = np.fromiter(events, dtype=np.int32, count=len(events))
-        kept = ~np.isin(self.items, index)
-        new = [(place, event) for place, event in events.items() if event.weight]
-        items = np.concatenate((self.items[kept], np.array([place for place, _ in new], dtype=np.int32)))
+        index = np.array(sorted(events), dtype=np.int32)
+        kept = ~_among(self.items, index)
+        new = [place for place in index.tolist() if events[place].weight]
+        items = np.concatenate((self.items[kept], np.array(new, dtype=np.int32)))
         order = np.argsort(items, kind="stable")
-        weight = np.concatenate((self.weight[kept], np.array([event.weight for _, event in new], np.float32)))
-        stamps = np.concatenate((self.timestamp[kept], np.array([event.timestamp for _, event in new])))
-        return replace(
-            self,
-            items=items[order],
-            weight=weight[order].astype(np.float32),
-            timestamp=stamps[order],
-            extra=self.extra[~np.isin(self.extra, index)],
-            events={**self.events, **{event.item: event for event in events.values()}},
+        weight = np.concatenate(
+            (self.weight[kept], np.array([events[place].weight for place in new], np.float32))
+        )
+        stamps = np.concatenate((self.timestamp[kept], np.array([events[place].timestamp for place in new])))
+        extra = self.extra[~_among(self.extra, index)] if len(self.extra) else self.extra
+        told = {event.item: event for event in events.values()}
+        return Standing(
+            items[order],
+            weight[order],
+            stamps[order],
+            extra,
+            {**self.events, **told},
+            self.n_items,
+            self.half_life_days,
         )
 
     @cached_property
@@ -122,8 +127,17 @@ class Standing:
     @cached_property
     def seen(self) -> sparse.csr_matrix:
         """What is not recommended again, float32 CSR of ones of shape (1, n_items)."""
-        items = np.union1d(self.items, self.extra)
+        items = np.union1d(self.items, self.extra) if len(self.extra) else self.items
         return _row(items, np.ones(len(items), dtype=np.float32), self.n_items)
+
+
+def _among(items: npt.NDArray[np.int32], some: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Which of the items, sorted, are among some, sorted too: `numpy.isin` in a tenth of its time."""
+    found = np.zeros(len(items), dtype=bool)
+    if len(items):
+        place = np.minimum(np.searchsorted(items, some), len(items) - 1)
+        found[place[items[place] == some]] = True
+    return found
 
 
 def _row(items: npt.NDArray[np.int32], values: FloatArray, n_items: int) -> sparse.csr_matrix:
@@ -182,11 +196,13 @@ class Live:
             return Standing(empty, nothing, np.empty(0), empty, {}, kg.n_items, half_life)
         index = kg.users.vocabulary.get(user)
         inter = kg.interactions
-        rows = slice(*np.searchsorted(inter.user, [index, index + 1]))
+        # Of the same type, or all users would be converted.
+        rows = slice(*np.searchsorted(inter.user, np.array([index, index + 1], dtype=inter.user.dtype)))
         items = inter.item[rows]
         stamps = np.full(len(items), np.nan) if inter.timestamp is None else inter.timestamp[rows]
         seen = self.base.seen
-        extra = np.setdiff1d(seen.indices[seen.indptr[index] : seen.indptr[index + 1]], items)
+        extra = seen.indices[seen.indptr[index] : seen.indptr[index + 1]]
+        extra = np.setdiff1d(extra, items) if len(extra) > len(items) else empty
         events = self.base.drift.events.get(user, {})
         return Standing(items, inter.weight[rows], stamps, extra, events, kg.n_items, half_life)
 
@@ -222,16 +238,17 @@ class Live:
         n_events = 0
         for user, own in by_user.items():
             before = self.standing(user)
-            places = ((index(item), event) for item, event in own.items())
+            by_place = ((index(item), event) for item, event in own.items())
             counting = {
-                place: event for place, event in places if before.order(event.item, place) < event.order
+                place: event for place, event in by_place if before.order(event.item, place) < event.order
             }
             if not counting:
                 continue
             n_events += len(counting)
             changed[user] = after = before.told(counting)
+            places = np.array(sorted(counting), dtype=np.int32)
             for standing, sign in ((before, -1.0), (after, 1.0)):
-                touched = np.isin(standing.items, np.fromiter(counting, np.int32)) & (standing.weight > 0)
+                touched = _among(standing.items, places) & (standing.weight > 0)
                 items.append(standing.items[touched])
                 change.append((np.full(int(touched.sum()), sign, np.float32), standing.timestamp[touched]))
         if not changed:
