@@ -17,22 +17,23 @@ KEY := $(shell { pwd -P; cat pyproject.toml; } | cksum | cut -d ' ' -f 1)
 RUN := $(VENV)/.installed-run-$(KEY)
 DEV := $(VENV)/.installed-dev-$(KEY)
 
-.PHONY: help demo test lint type unit notebooks venv clean
+.PHONY: help demo test lint type unit notebooks docs venv clean
 
 help:
 	@echo "make demo        fit, evaluate and explain on MovieLens-100k with a knowledge graph"
-	@echo "make test        lint + type + unit + notebooks: exactly what CI runs"
+	@echo "make test        lint + type + unit + notebooks + docs: exactly what CI runs"
 	@echo "make lint        ruff (format and rules), import-linter"
 	@echo "make type        mypy, strict"
 	@echo "make unit        pytest; a real Neo4j where there is one (see CONTRIBUTING.md)"
 	@echo "make notebooks   build the notebooks from their sources and execute them"
+	@echo "make docs        build the documentation's site into build/site, strictly"
 	@echo "make venv        only create .venv"
 	@echo "make clean       remove .venv and everything built"
 
 demo: $(or $(wildcard $(DEV)),$(RUN))
 	$(VENV)/bin/kgenre demo
 
-test: lint type unit notebooks
+test: lint type unit notebooks docs
 
 lint: $(DEV)
 	$(PYTHON) -m ruff format --check .
@@ -55,6 +56,9 @@ notebooks: $(DEV)
 	    --output "build/notebooks/$$(basename "$$source" .py).ipynb" "$$source"; \
 	done
 	$(PYTHON) -m pytest --nbmake --nbmake-timeout=900 build/notebooks
+
+docs: $(DEV)
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
 
 venv:
 	tools/venv.sh $(VENV)

@@ -10,6 +10,7 @@ from kgenre.graph import KnowledgeGraph
 from kgenre.graph.errors import ConfigError, UnknownIdError
 from kgenre.hybrid import HybridRecommender
 from kgenre.hybrid.item_map import ItemMap, item_map
+from kgenre.hybrid.paths import relation_words
 
 HOSTILE = "</title></svg><script>alert('owned')</script>"
 
@@ -82,7 +83,7 @@ def test_picture_names_every_item_and_escapes(two: tuple[KnowledgeGraph, np.ndar
 def test_recommender_maps_its_vectors(genre: HybridRecommender) -> None:
     found = genre.map("DIRECTED_BY")
     assert isinstance(found, ItemMap)
-    assert found.color == "directed by"
+    assert found.color == relation_words("DIRECTED_BY")
     place = found.frame.set_index("item_id")[["x", "y"]]
     assert set(found.frame["group"].dropna()) >= {"Ada Stone", "Ben Reed"}
     # The two films in the fog are nearer to each other than to space.
