@@ -9,12 +9,16 @@ Neither label is part of a snapshot. A store that nobody follows has no log, and
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import neo4j
 
 from .bolt import Bolt
 from .columns import EVENT_ID, ID, INTERACTED, ITEM, TIMESTAMP, USER, WEIGHT
+from .store_state import state_of, transaction_number
+
+if TYPE_CHECKING:
+    from .embedded import EmbeddedServer
 
 LOG = "_KgenreLog"
 CHANGE = "_KgenreChange"
@@ -29,10 +33,24 @@ EVENTS, NODES_GONE, GRAPH = "events", "nodes gone", "graph"
 
 
 class Cursor(NamedTuple):
-    """How far a store's log is known: the id of the log and the number of its last change that is."""
+    """How far a store's log is known.
+
+    Attributes
+    ----------
+    log
+        Id of the log.
+    number
+        Number of the last change that is known.
+    since
+        The number of the last change when `state` was taken.
+    state
+        What state the store was in then: see `_standing_of`; None where it cannot be told.
+    """
 
     log: str
     number: int
+    since: int = 0
+    state: str | None = None
 
 
 class Change(NamedTuple):
@@ -41,6 +59,21 @@ class Change(NamedTuple):
     number: int
     kind: str
     content: Any
+
+
+class News(NamedTuple):
+    """What was written after a cursor.
+
+    Attributes
+    ----------
+    changes
+        In order; None where the log cannot tell, and the graph must be read.
+    reason
+        Why it cannot.
+    """
+
+    changes: tuple[Change, ...] | None
+    reason: str = ""
 
 
 EventRow = tuple[str, str, float, float, str]
@@ -69,21 +102,51 @@ def position(bolt: Bolt) -> Cursor | None:
     return Cursor(rows[0][0], int(rows[0][1])) if rows else None
 
 
-def changes_since(bolt: Bolt, cursor: Cursor) -> list[Change] | None:
-    """The changes after a cursor, in order; None where the log is another or no longer reaches back to it."""
+def changes_since(bolt: Bolt, server: "EmbeddedServer | None", cursor: Cursor) -> News:
+    """The changes after a cursor, in time proportional to them."""
     now = position(bolt)
     if now is None or now.log != cursor.log or now.number < cursor.number:
-        return None
-    # By number, one look-up each: in time proportional to the changes.
+        return News(None, "the store's log of changes is another one than the model knows")
+    if reason := _foreign(cursor, now, _standing_of(bolt, server)):
+        return News(None, reason)
+    # By number, one look-up each.
     numbers = list(range(cursor.number + 1, now.number + 1))
-    if len(numbers) > KEPT:
-        return None
-    rows = bolt.run(
-        f"UNWIND $rows AS row MATCH (c:{CHANGE}) WHERE c.number = row RETURN c.number, c.kind, c.content",
-        rows=numbers,
-    )
-    found = sorted(Change(int(number), kind, json.loads(content)) for number, kind, content in rows)
-    return found if [change.number for change in found] == numbers else None
+    rows: list[list[Any]] = []
+    if 0 < len(numbers) <= KEPT:
+        query = (
+            f"UNWIND $rows AS row MATCH (c:{CHANGE}) WHERE c.number = row RETURN c.number, c.kind, c.content"
+        )
+        rows = bolt.run(query, rows=numbers)
+    found = sorted((Change(int(number), kind, json.loads(content)) for number, kind, content in rows))
+    if [change.number for change in found] != numbers:
+        return News(None, f"the log no longer reaches back {len(numbers)} changes")
+    if any(change.kind == GRAPH for change in found):
+        return News(None, "nodes or facts were written")
+    return News(tuple(found))
+
+
+def _standing_of(bolt: Bolt, server: "EmbeddedServer | None") -> str | None:
+    """What tells whether anybody else wrote: the number of the engine's transactions, or else the state's key."""
+    if server is not None:
+        number = transaction_number(server)
+        return None if number is None else f"transaction {number}"
+    return state_of(bolt, server)
+
+
+def _foreign(then: Cursor, now: Cursor, state: str | None) -> str:
+    """Whether somebody wrote who keeps no log, as a reason to read the graph; empty if nobody did or none can tell.
+
+    An embedded store counts its transactions, and each change in the log was one. In Neo4j there is only a key that
+    every commit changes: a writer whose commits fall between logged ones is not noticed.
+    """
+    if then.state is None or state is None:
+        return ""
+    said = "somebody wrote who keeps no log of changes"
+    count = "transaction "
+    if then.state.startswith(count) and state.startswith(count):
+        done = int(state.removeprefix(count)) - int(then.state.removeprefix(count))
+        return "" if done == now.number - then.since else said
+    return said if state != then.state and now.number == then.since else ""
 
 
 def log_change(transaction: neo4j.ManagedTransaction, kind: str, content: Any) -> int | None:
@@ -180,14 +243,18 @@ class StoreLog:
     """What follows a store's changes, and what writes so that others can."""
 
     _bolt: Bolt
+    _server: "EmbeddedServer | None"
 
     def follow(self) -> Cursor | None:
         """Begin the log of changes if there is none, and say where it stands; None where one may only read."""
-        return follow(self._bolt)
+        found = follow(self._bolt)
+        if found is None:
+            return None
+        return found._replace(since=found.number, state=_standing_of(self._bolt, self._server))
 
-    def changes_since(self, cursor: Cursor) -> list[Change] | None:
-        """What was written through kgenre after a cursor; None where the log cannot tell any more."""
-        return changes_since(self._bolt, cursor)
+    def changes_since(self, cursor: Cursor) -> News:
+        """What was written through kgenre after a cursor."""
+        return changes_since(self._bolt, self._server, cursor)
 
     def add_events(self, events: Sequence[Row]) -> tuple[list[Row], int | None]:
         """Write interaction events of known items in one transaction; the last writer wins, pair by pair.

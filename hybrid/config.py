@@ -53,6 +53,28 @@ class ValidationConfig(BaseModel):
     cold_items: Literal["auto", "always", "never"] = "auto"
 
 
+class RefitConfig(BaseModel):
+    """From when on a model is due to learn again; see `HybridRecommender.refit_due`.
+
+    Attributes
+    ----------
+    likes
+        Share of the likes that have changed since something learned them.
+    items
+        Share of the items that came after the fit.
+    gram
+        Relative change of the items' Gram matrix, ``||dG|| / ||G||`` (Frobenius), since tables were computed.
+    forgotten
+        Whether one forgotten user whose trace is left is enough.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    likes: float = Field(0.1, gt=0)
+    items: float = Field(0.1, gt=0)
+    gram: float = Field(0.2, gt=0)
+    forgotten: bool = True
+
+
 class HybridConfig(BaseModel):
     """Everything that shapes a `HybridRecommender`.
 
@@ -86,6 +108,7 @@ class HybridConfig(BaseModel):
     seed: int = Field(0, ge=0)
     history_half_life_days: float | None = Field(None, gt=0)
     """What a user liked counts half for every such time that it is older than their newest like; None: all alike."""
+    refit: RefitConfig = RefitConfig()
     text_encoder: TextEncoderConfig = TextEncoderConfig()
     multihop: MultiHopConfig = MultiHopConfig()
     text: TextConfig = TextConfig()

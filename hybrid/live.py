@@ -29,6 +29,7 @@ from kgenre.graph.fact_ends import labelled as labelled
 from kgenre.graph.tables import to_polars
 
 from .data import SignalData
+from .events import Event
 from .fitting import encode_texts
 from .signals.base import Moves
 from .state import Likes, ModelState, histories_of, union
@@ -114,10 +115,12 @@ def changed(state: ModelState, kg: KnowledgeGraph, encoder: TextEncoder) -> Mode
     moves, drift = _moves(state.kg, kg), state.drift
     users = kg.users.vocabulary.find(state.kg.users.vocabulary.ids).astype(np.int64)
     gone = int((users < 0).sum())
-    fresh = np.zeros(state.kg.n_items, dtype=bool) if drift.new_items is None else drift.new_items
-    new_items = moves.rows_of(fresh, fill=True)
-    # An item that came after the fit is a new one at every change: its learned rows are none.
-    unlearned = replace(moves, items=np.where(fresh, -1, moves.items))
+    # An item that came after the signals learned is a new one at every change: it has no learned rows.
+    new = {"table": drift.new_to_tables, "weights": drift.new_to_weights}
+    unlearned = {
+        learns: moves if fresh is None else replace(moves, items=np.where(fresh, -1, moves.items))
+        for learns, fresh in new.items()
+    } | {"nothing": moves}
     tables, weights = (_moved_likes(likes, kg, moves.items) for likes in (drift.tables, drift.weights))
     data = SignalData.from_graph(kg, *encode_texts(kg, encoder)).having_learned(tables.matrix)
     # What was not to be recommended though nobody interacted with it; what was interacted with is in the graph.
@@ -132,7 +135,7 @@ def changed(state: ModelState, kg: KnowledgeGraph, encoder: TextEncoder) -> Mode
     return replace(
         state,
         kg=kg,
-        signals=tuple(signal.extend(data, unlearned) for signal in state.signals),
+        signals=tuple(signal.extend(data, unlearned[signal.learns]) for signal in state.signals),
         histories=histories_of(kg, state.config.history_half_life_days),
         seen=union(seen, kg.seen),
         cold=None if state.cold is None else moves.rows_of(state.cold, fill=True),
@@ -140,11 +143,42 @@ def changed(state: ModelState, kg: KnowledgeGraph, encoder: TextEncoder) -> Mode
             drift,
             tables=tables,
             weights=weights,
-            new_items=new_items if new_items.any() else None,
+            new_to_tables=_still_new(drift.new_to_tables, moves),
+            new_to_weights=_still_new(drift.new_to_weights, moves),
             events={user: own for user, own in events.items() if own},
             forgotten=(drift.forgotten[0] + gone, drift.forgotten[1] + gone),
         ),
     )
+
+
+def still_standing(state: ModelState, kg: KnowledgeGraph) -> ModelState:
+    """The state without the events that a graph, which others wrote, no longer agrees with."""
+    users, items, inter = kg.users.vocabulary, kg.items.vocabulary, kg.interactions
+    stamps = np.full(len(inter), np.nan) if inter.timestamp is None else inter.timestamp
+    keys = inter.user.astype(np.int64) * max(kg.n_items, 1) + inter.item
+
+    def stands(event: Event) -> bool:
+        if event.user not in users or event.item not in items:
+            return False
+        key = users.get(event.user) * kg.n_items + items.get(event.item)
+        place = int(np.searchsorted(keys, key))
+        if place == len(keys) or keys[place] != key:
+            return event.weight == 0
+        return float(stamps[place]) == event.timestamp and np.float32(event.weight) == inter.weight[place]
+
+    events = {
+        user: {item: event for item, event in own.items() if stands(event)}
+        for user, own in state.drift.events.items()
+    }
+    kept = {user: own for user, own in events.items() if own}
+    return replace(state, drift=replace(state.drift, events=kept))
+
+
+def _still_new(
+    fresh: np.ndarray[Any, np.dtype[np.bool_]] | None, moves: Moves
+) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
+    new = moves.rows_of(np.zeros(len(moves.items), dtype=bool) if fresh is None else fresh, fill=True)
+    return new if new.any() else None
 
 
 def _moved_likes(likes: Likes, kg: KnowledgeGraph, items: np.ndarray[Any, np.dtype[np.int64]]) -> Likes:

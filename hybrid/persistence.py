@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from scipy import sparse
 
-from kgenre.graph import KnowledgeGraph
+from kgenre.graph import GraphStore, KnowledgeGraph
 from kgenre.graph.errors import KgenreError, ModelError
 from kgenre.graph.mapped_arrays import map_arrays
 from kgenre.graph.snapshot_file import read_snapshot, write_snapshot
@@ -86,6 +86,17 @@ def load(folder: str | Path) -> ModelState:
         raise ModelError(f"{target}: cannot be read as a model ({error}); fit and save it again") from None
 
 
+def check_store(state: ModelState, store: GraphStore, folder: str | Path) -> None:
+    """Refuse a store that is not the one a model follows; raises `ModelError`."""
+    cursor, there = state.drift.cursor, store.follow()
+    if cursor is None:
+        raise ModelError(
+            f"{folder} was not fitted on a store that it can follow; load it without store=, or fit it on the store"
+        )
+    if there is None or there.log != cursor.log:
+        raise ModelError(f"{folder} is the model of another graph than this store's; fit it on this store")
+
+
 def _read_index(target: Path) -> dict[str, Any]:
     if not target.exists():
         raise ModelError(f"no model folder {target}; check the path, or make one with `kgenre fit`")
@@ -152,8 +163,9 @@ def _write(state: ModelState, part: Path) -> None:
 def _drift_arrays(state: ModelState) -> dict[str, Any]:
     """What was learned from, where it is not the graph's likes of now; the users by their place in the graph."""
     drift, arrays = state.drift, {}
-    if drift.new_items is not None:
-        arrays["drift.new_items"] = drift.new_items
+    for name in ("new_to_tables", "new_to_weights"):
+        if (fresh := getattr(drift, name)) is not None:
+            arrays[f"drift.{name}"] = fresh
     for name, likes in (("tables", drift.tables), ("weights", drift.weights)):
         if likes.source is state.kg or (name == "weights" and likes is drift.tables):
             continue
@@ -175,13 +187,17 @@ def _read_drift(part: Path, described: dict[str, Any], arrays: dict[str, Any], k
         columns = pq.read_table(part / _EVENTS).to_pydict()
         for event in map(Event._make, zip(*(columns[name] for name in Event._fields), strict=True)):
             events.setdefault(event.user, {})[event.item] = event
-    new_items = arrays.get("drift.new_items")
+    fresh = {
+        name: arrays[f"drift.{name}"].astype(bool)
+        for name in ("new_to_tables", "new_to_weights")
+        if f"drift.{name}" in arrays
+    }
     return Drift(
         **found,
+        **fresh,
         n_events=described["n_events"],
         absorbed=described["absorbed"],
         forgotten=(described["forgotten"][0], described["forgotten"][1]),
-        new_items=None if new_items is None else new_items.astype(bool),
         events=events,
         cursor=None if described["cursor"] is None else Cursor(*described["cursor"]),
     )

@@ -384,17 +384,28 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
         )
 
 
-def load(folder: str | Path) -> HybridRecommender:
+def load(folder: str | Path, store: GraphStore | None = None) -> HybridRecommender:
     """Load a saved recommender.
+
+    Parameters
+    ----------
+    folder
+        Where it was saved.
+    store
+        The store that it follows; call `refresh` then for what the store has and the model lacks.
 
     Raises
     ------
     ModelError
-        If the folder holds no model, or one that is damaged or of a newer version.
+        If the folder holds no model, one that is damaged or of a newer version, or one of another graph than the
+        store's.
     """
     state = persistence.load(folder)
+    if store is not None:
+        persistence.check_store(state, store, folder)
     recommender = HybridRecommender(state.config)
     recommender._live = Live(state)
+    recommender._store = store
     return recommender
 
 

@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,11 @@ class Likes:
         """The likes, a row a user."""
         return self.source.likes if isinstance(self.source, KnowledgeGraph) else self.source
 
+    @cached_property
+    def gram_norm(self) -> float:
+        """``||X'X||`` (Frobenius) of the likes X."""
+        return float(np.sqrt(squared_norm(self.matrix.T, self.matrix.T)))
+
 
 @dataclass(frozen=True, eq=False)
 class Drift:
@@ -109,8 +115,8 @@ class Drift:
         How many of these the tables know.
     forgotten
         Users that were forgotten since the fit, and since the last `absorb`, whose trace is in weights and in tables.
-    new_items
-        Which items came after the fit, boolean of shape (n_items,); None for none.
+    new_to_tables, new_to_weights
+        Which items came after these learned, boolean of shape (n_items,); None for none.
     events
         Of each pair that an event told of, the event that counts, by user and by item; one that took back included.
     cursor
@@ -122,7 +128,8 @@ class Drift:
     n_events: int = 0
     absorbed: int = 0
     forgotten: tuple[int, int] = (0, 0)
-    new_items: npt.NDArray[np.bool_] | None = None
+    new_to_tables: npt.NDArray[np.bool_] | None = None
+    new_to_weights: npt.NDArray[np.bool_] | None = None
     events: Mapping[str, Mapping[str, Event]] = field(default_factory=dict, repr=False)
     cursor: Cursor | None = None
 
@@ -219,6 +226,16 @@ class ModelState:
             total += weight * np.where(unknown, 0.0, values)
         total[silent] = np.nan
         return total
+
+
+def squared_norm(one: Any, two: Any, block: int = 2048) -> float:
+    """``||A B'||^2`` (Frobenius) of two sparse matrices, a block of rows of A at a time."""
+    one, other = sparse.csr_matrix(one), sparse.csr_matrix(two.T)
+    total = 0.0
+    for start in range(0, one.shape[0], block):
+        product = sparse.csr_matrix(one[start : start + block] @ other)
+        total += float((product.data.astype(np.float64) ** 2).sum())
+    return total
 
 
 def signed(likes: sparse.csr_matrix, dislikes: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -1,51 +1,23 @@
 """Changes to a fitted recommender, the store first and memory second."""
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kgenre.encoders import TextEncoder
 from kgenre.graph import GraphStore, KnowledgeGraph
 from kgenre.graph.columns import ITEM_ID, USER_ID, WEIGHT
 from kgenre.graph.edit import without_nodes
-from kgenre.graph.errors import NotFittedError
-from kgenre.graph.store_log import Cursor
 
 from . import live
 from .events import Event, read_events
+from .learning import Learning
 from .standing import Live
-from .state import ModelState
 
 
-class Updates:
+class Updates(Learning):
     """What a `HybridRecommender` can be told: the next answer knows it, nothing is trained.
 
     What was learned stays as it is until `absorb` or `refit`; see `docs/live.md`.
     """
-
-    _live: Live | None
-    _store: GraphStore | None
-    _changing: threading.RLock
-    """Held by who changes the state; a reader takes the state as it is and needs none."""
-
-    @property
-    def text_encoder(self) -> TextEncoder:
-        """What encodes names and texts."""
-        raise NotImplementedError
-
-    @property
-    def now(self) -> Live:
-        """The state of now; raises `NotFittedError` before `fit`."""
-        if self._live is None:
-            raise NotFittedError(
-                "the recommender is not fitted; call fit(graph) or kgenre.load(folder) first"
-            )
-        return self._live
-
-    @property
-    def state(self) -> ModelState:
-        """The fitted model with everything that it was told; raises `NotFittedError` before `fit`."""
-        return self.now.whole()
 
     # -- interactions -----------------------------------------------------------------------------
 
@@ -98,7 +70,7 @@ class Updates:
         if self._store is not None and events:
             events, number = self._store.add_events(events)
             if cursor is not None and number == cursor.number + 1:
-                cursor = Cursor(cursor.log, number)
+                cursor = cursor._replace(number=number)
         told = now.told(events)
         if cursor != told.current.drift.cursor:
             told = told.knowing(cursor)
