@@ -10,13 +10,14 @@ import os
 import sys
 from logging.handlers import MemoryHandler
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 from typer import Argument, Option
 
 from kgenre.graph.errors import ConfigError, DataError, KgenreError, StoreError
 
+from .cli_explain import explain, why_not
 from .cli_options import Model, Schema, Source, Store, whole
 from .cli_worth import worth
 
@@ -230,24 +231,8 @@ def recommend(
     write_lists(blocks, output)
 
 
-@app.command(epilog="Example: kgenre explain model 196 302")
-def explain(
-    model: Model,
-    user: Annotated[str, Argument(help="User id.")],
-    item: Annotated[str, Argument(help="Item id.")],
-    format: Annotated[str, Option("--format", help="text or json.")] = "text",
-) -> None:
-    """Why an item has its score for a user."""
-    _one_of("--format", format, ("text", "json"))
-    from .recommender import load
-
-    explanation = load(model).explain(user, item)
-    if format == "json":
-        typer.echo(json.dumps(explanation.to_dict(), ensure_ascii=False))
-        return
-    typer.echo(explanation.text)
-    typer.echo()
-    typer.echo(explanation.ledger.to_string(index=False, float_format="{:.4f}".format))
+app.command(epilog="Example: kgenre explain model 196 302")(explain)
+app.command("why-not", epilog="Example: kgenre why-not model 196 302 -k 10")(why_not)
 
 
 @app.command(epilog="Example: kgenre similar model 183 -k 5")
@@ -288,6 +273,12 @@ def evaluate(
     candidates: Annotated[
         str | None, Option("--candidates", help="File with one item id a line: rank only these.")
     ] = None,
+    metric: Annotated[
+        list[str] | None, Option("--metric", help="A metric, as ndcg, auc or diversity_text; repeat.")
+    ] = None,
+    by: Annotated[
+        str | None, Option("--by", help="user or item: in groups by how many likes they have.")
+    ] = None,
 ) -> None:
     """Full-ranking metrics on held-out interactions."""
     from kgenre.graph.atomic import read_interactions
@@ -296,7 +287,8 @@ def evaluate(
     only = _lines(candidates) if candidates else None
     from .recommender import load
 
-    frame = load(model).evaluate(held_out, k or [10, 20], candidates=only)
+    chosen: Any = {"metrics": metric} if metric else {}
+    frame = load(model).evaluate(held_out, k or [10, 20], candidates=only, by=cast(Any, by), **chosen)
     typer.echo(frame.reset_index().to_string(index=False, float_format="{:.4f}".format))
 
 

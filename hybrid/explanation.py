@@ -14,14 +14,14 @@ from kgenre.graph.html import table, wrap
 from .attribution import Share, explaining_data, shares
 from .data import SignalData
 from .phrases import Phrases
-from .reasons import Reason, drafts, losses, written
+from .reasons import Draft, Reason, drafts, losses, written
 from .state import ModelState
 from .wording import Wording
 
 SHOWN = 8
-"""Reasons that are measured, and may be shown."""
+"""Reasons that a notebook shows."""
 _TRIED = 24
-"""The most that are measured to find them."""
+"""Reasons that are measured, and may be shown."""
 WALKS = ("multihop", "facts")
 """Signals whose facts are walks from something liked: each stands in the evidence by itself."""
 
@@ -128,7 +128,6 @@ def explain(
     *,
     data: SignalData | None = None,
     language: str | Phrases = "en",
-    shown: int = SHOWN,
 ) -> Explanation:
     """Explain one item (by index) for a history of one row.
 
@@ -140,8 +139,6 @@ def explain(
         See `explaining_data`; None takes it without text vectors.
     language
         ``en``, ``zh`` or phrases of your own.
-    shown
-        How many reasons to measure, for `Explanation.best`.
     """
     phrases = Phrases.of(language)
     data = explaining_data(state) if data is None else data
@@ -152,14 +149,7 @@ def explain(
         columns=["signal", "weight", "raw", "value", "contribution"],
     )
     drafted = drafts(kg, history, item, found)
-    speaking = [draft for draft in drafted if draft.contribution > 0]
-    measured: dict[int, float] = {}
-    for start in range(0, min(len(speaking), _TRIED), max(shown, 1)):
-        part = speaking[start : start + max(shown, 1)]
-        for draft, loss in zip(part, losses(state, history, seen, item, found, part), strict=True):
-            measured[id(draft)] = loss
-        if sum(loss > 0 for loss in measured.values()) >= shown:
-            break
+    felt = measured(state, history, seen, item, found, drafted)
     return Explanation(
         item_id=kg.items.vocabulary[item],
         name=wording.item(item) if kg.items.names[item].as_py() else kg.items.name(item),
@@ -168,10 +158,43 @@ def explain(
         evidence=_evidence(state, history, item, found, wording),
         history=_by_history(state, history, found, wording),
         reasons=tuple(
-            written(state, history, item, draft, wording, measured.get(id(draft))) for draft in drafted
+            written(state, history, item, draft, wording, felt.get(id(draft))) for draft in drafted
         ),
         language=phrases,
     )
+
+
+def strongest(
+    state: ModelState, history: sparse.csr_matrix, seen: sparse.csr_matrix, item: int, data: SignalData
+) -> Reason | None:
+    """The first of `Explanation.best`, without the rest of the explanation; None where nothing speaks for the item."""
+    found = shares(state, history, seen, item, data)
+    drafted = drafts(state.kg, history, item, found)
+    felt = measured(state, history, seen, item, found, drafted)
+    wording = Wording(state.kg, Phrases.of("en"))
+    best = max(drafted, key=lambda draft: strength(draft, felt.get(id(draft))), default=None)
+    if best is None or strength(best, felt.get(id(best))) <= 0:
+        return None
+    return written(state, history, item, best, wording, felt[id(best)])
+
+
+def strength(reason: Reason | Draft, loss: float | None) -> float:
+    """How strong a reason is: the smaller of what it adds and of what its deletion costs; 0 where not measured."""
+    return 0.0 if loss is None else min(reason.contribution, loss)
+
+
+def measured(
+    state: ModelState,
+    history: sparse.csr_matrix,
+    seen: sparse.csr_matrix,
+    item: int,
+    found: list[Share],
+    drafted: list[Draft],
+) -> dict[int, float]:
+    """What deletion costs, by id of the draft, for those that add most to the score."""
+    speaking = [draft for draft in drafted if draft.contribution > 0][:_TRIED]
+    costs = losses(state, history, seen, item, found, speaking)
+    return {id(draft): cost for draft, cost in zip(speaking, costs, strict=True)}
 
 
 def _by_history(

@@ -79,7 +79,9 @@ class Wording:
         if not near:
             return self.phrases.say("alone", fact=said)
         if not self.is_named(node) and liked and kg.locate(node)[0] is not kg.users:
-            return said
+            # "the an entity" is what a template would make of it.
+            words = relation_words(relation).removesuffix("^-1")
+            return self.phrases.say("nameless_fact", words=words, entity=self.entity(node, liked))
         names = self.phrases.names([self.item(one) for one in near])
         did = self.phrases.say("liked" if liked else "disliked")
         tail = f"（{did}）" if self.phrases.language == "zh" else f", {did}"

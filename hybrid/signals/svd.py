@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -123,7 +124,7 @@ class ScaledSVD(Signal):
         config = self.config
         if self.values is None or data.n_items > LARGEST:
             return Split.nothing(history.nnz, "not taken apart")
-        vectors, scale = self._vectors()
+        vectors, scale = self._vectors
         liked, weighted = history.indices, fact_columns(data, 1.5)
         ahead = (vectors[liked] / self.values) * (history.data.astype(np.float64) * scale[liked])[:, None]
 
@@ -144,13 +145,14 @@ class ScaledSVD(Signal):
         if self.values is None or before.n_items > LARGEST:
             return self
         change = facts_cosine(after, 1.5) - facts_cosine(before, 1.5)
-        vectors, scale = self._vectors()
+        vectors, scale = self._vectors
         moved = type(self)(self.config)
         added = self.config.identity * self.config.facts * (change @ (vectors / self.values))
         moved.inward, moved.values, moved.blind = self.inward, self.values, self.blind
         moved.outward = np.asarray(self.outward + added / scale[:, None], dtype=np.float32)
         return moved
 
+    @cached_property
     def _vectors(self) -> tuple[Float, Float]:
         """V, and the scaling D of the items that is in both tables: float64 (n_items, size) and (n_items,)."""
         inward, outward = self.inward.astype(np.float64), self.outward.astype(np.float64)

@@ -276,6 +276,23 @@ def test_explain_in_words_and_as_json(run: Run, model: Path, genre: HybridRecomm
     status, out, err = run("explain", model, "u00", "blank", "--format", "json")
     assert (status, err) == (0, "")
     assert json.loads(out) == json.loads(json.dumps(genre.explain("u00", "blank").to_dict()))
+    status, out, _ = run("explain", model, "u00", "cousin", "--language", "zh")
+    assert (status, out.split("\n")[0]) == (
+        0,
+        genre.explain("u00", "cousin", language="zh").text.split("\n")[0],
+    )
+    assert run("explain", model, "u00", "cousin", "--language", "fr")[::2] == (
+        2,
+        "kgenre: --language 'fr' is not one of en, zh\n",
+    )
+
+
+def test_why_not_in_words_and_as_json(run: Run, model: Path, genre: HybridRecommender):
+    expected = genre.why_not("u00", "l5", k=3)
+    assert run("why-not", model, "u00", "l5", "-k", 3) == (0, expected.text + "\n", "")
+    status, out, _ = run("why-not", model, "u00", "l5", "-k", 3, "--format", "json")
+    assert status == 0
+    assert json.loads(out) == json.loads(json.dumps(expected.to_dict()))
 
 
 def test_similar_items(run: Run, model: Path):
