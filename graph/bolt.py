@@ -127,6 +127,16 @@ class Bolt:
             done.nodes_created + done.nodes_deleted + done.relationships_created + done.relationships_deleted
         )
 
+    def update(self, query: str, rows: list[Any]) -> list[list[Any]]:
+        """Run a query over ``$rows`` as `change` does, and return its rows."""
+        self.check_writable()
+
+        def work(transaction: neo4j.ManagedTransaction) -> list[list[Any]]:
+            return transaction.run(query, rows=rows).values()
+
+        with self.errors(writing=True), self._session() as session:
+            return session.execute_write(work)
+
     def bookmarks(self) -> tuple[str | None, list[str]]:
         """Name of the database, and the bookmarks of a read transaction: in Neo4j of the last commit."""
         with self.errors(), self._session(chained=False) as session:

@@ -92,13 +92,20 @@ def write_vectors(
         drop_index(bolt, server, index)
         # Not REMOVE: ArcadeDB 26.10 leaves a property whose name is quoted.
         bolt.run(f"MATCH (n:{node}) WHERE n.{key} IS NOT NULL SET n.{key} = null")
-    query = f"UNWIND $rows AS row MATCH (n) WHERE elementId(n) = row[0] SET n.{key} = row[1]"
+    # What a call before wrote is let be: to an index, setting the same vector is work.
+    query = (
+        f"UNWIND $rows AS row MATCH (n) WHERE elementId(n) = row[0] AND (n.{key} IS NULL OR n.{key} <> row[1]) "
+        f"SET n.{key} = row[1] RETURN count(n)"
+    )
     rows = np.flatnonzero(usable)
+    written = 0
     with bar(total=len(rows), desc=f"writing {property}", unit="node") as progress:
         for start in range(0, len(rows), _VECTORS):
             part = rows[start : start + _VECTORS]
-            bolt.change(query, [[known[keys[row]], array[row].tolist()] for row in part])
+            found = bolt.update(query, [[known[keys[row]], array[row].tolist()] for row in part])
+            written += int(found[0][0])
             progress.update(len(part))
+    log.info("wrote %d vectors, %d were there", written, len(rows) - written)
     return create_index(bolt, server, "vector", stored, [property], array.shape[1], similarity)
 
 
@@ -108,29 +115,31 @@ def write_recommendations(
     stored: tuple[str, str],
     lists: Any,
     model: str,
+    version: str | None,
 ) -> int:
     """Recommendations in place of the model's earlier ones; see `GraphStore.write_recommendations`.
 
-    Chunks are staged one by one under a relationship type of their own, each with the hash of its content, so
-    that a run after a kill finds what is there already; then one transaction puts all of them in place of the
-    old ones.
+    Chunks are staged one by one under a relationship type of their own, each with the hash of its content and the
+    version, so that a run after a kill finds what is there already; then one transaction puts all of them in place
+    of the old ones.
     """
     if not model or not isinstance(model, str):
         raise ConfigError(f"model={model!r}; name the model that the recommendations are of")
     users = elements(bolt, schema, schema.user_label, stored[0])
     items = elements(bolt, schema, schema.item_label, stored[1])
     staged = _staged(bolt, model)
-    wanted: set[str] = set()
-    total = 0
+    # What was staged of this very version belongs to it, whether it comes again or not.
+    kept = {} if version is None else _staged(bolt, model, version)
+    wanted, total = set(kept), sum(kept.values())
     with bar(desc="writing recommendations", unit="edge") as progress:
         for rows in _chunks(lists):
             _check_known((row[0] for row in rows), users, schema.user_label)
             _check_known((row[1] for row in rows), items, schema.item_label)
-            chunk = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:32]
+            chunk = hashlib.sha256(json.dumps([version, rows]).encode()).hexdigest()[:32]
             if chunk not in wanted:
                 total += len(rows)
                 if staged.get(chunk) != len(rows):
-                    _stage(bolt, model, chunk, rows, users, items, chunk in staged)
+                    _stage(bolt, (model, version, chunk), rows, users, items, chunk in staged)
             wanted.add(chunk)
             progress.update(len(rows))
     _swap(bolt, model, sorted(wanted), total)
@@ -157,21 +166,41 @@ def _chunks(lists: Any) -> Iterable[list[list[Any]]]:
             raise DataError(
                 f"the score of item {odd[1]!r} for user {odd[0]!r} is {odd[3]}; leave the row out"
             )
-        for start in range(0, len(rows), _RECOMMENDATIONS):
-            yield rows[start : start + _RECOMMENDATIONS]
+        start = 0
+        while start < len(rows):
+            end = min(start + _RECOMMENDATIONS, len(rows))
+            # A list is staged whole.
+            while end < len(rows) and rows[end][0] == rows[end - 1][0]:
+                end += 1
+            yield rows[start:end]
+            start = end
 
 
-def _staged(bolt: Bolt, model: str) -> dict[str, int]:
+def _staged(bolt: Bolt, model: str, version: str | None = None) -> dict[str, int]:
     if RECOMMENDED_STAGED not in types_in(bolt):
         return {}
-    query = f"MATCH ()-[s:{RECOMMENDED_STAGED}]->() WHERE s.model = $model RETURN s.chunk, count(s)"
-    return dict(bolt.run(query, model=model))
+    of_version = "" if version is None else " AND s.version = $version"
+    query = (
+        f"MATCH ()-[s:{RECOMMENDED_STAGED}]->() WHERE s.model = $model{of_version} RETURN s.chunk, count(s)"
+    )
+    return dict(bolt.run(query, model=model, version=version))
+
+
+def staged_users(bolt: Bolt, schema: GraphSchema, stored: str, model: str, version: str) -> set[str]:
+    """The users whose lists are staged; see `GraphStore.staged_users`."""
+    if RECOMMENDED_STAGED not in types_in(bolt):
+        return set()
+    label, key = bolt.quote(stored, "label"), bolt.quote(schema.label(schema.user_label).id, "property")
+    query = (
+        f"MATCH (u:{label})-[s:{RECOMMENDED_STAGED}]->() WHERE s.model = $model AND s.version = $version "
+        f"RETURN DISTINCT u.{key}"
+    )
+    return {str(row[0]) for row in bolt.run(query, model=model, version=version)}
 
 
 def _stage(
     bolt: Bolt,
-    model: str,
-    chunk: str,
+    of: tuple[str, str | None, str],
     rows: list[list[Any]],
     users: dict[str, str],
     items: dict[str, str],
@@ -180,13 +209,15 @@ def _stage(
     create = (
         "UNWIND $rows AS row MATCH (u) WHERE elementId(u) = row[0] MATCH (i) WHERE elementId(i) = row[1] "
         f"CREATE (u)-[:{RECOMMENDED_STAGED} {{rank: row[2], score: row[3], reason: row[4], "
-        "model: $model, chunk: $chunk}]->(i)"
+        "model: $model, version: $version, chunk: $chunk}]->(i)"
     )
     remove = f"MATCH ()-[s:{RECOMMENDED_STAGED}]->() WHERE s.model = $model AND s.chunk = $chunk DELETE s"
     statements: list[tuple[str, dict[str, Any]]] = [(remove, {})] if again else []
     found = [[users[row[0]], items[row[1]], *row[2:]] for row in rows]
     statements.append((create, {"rows": found}))
-    bolt.transaction([(query, {"model": model, "chunk": chunk, **more}) for query, more in statements])
+    model, version, chunk = of
+    shared = {"model": model, "version": version, "chunk": chunk}
+    bolt.transaction([(query, {**shared, **more}) for query, more in statements])
 
 
 def _swap(bolt: Bolt, model: str, chunks: list[str], total: int) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 KINDS = ("unique", "fulltext", "vector")
 SIMILARITIES = ("cosine", "euclidean")
+_CANDIDATES = 100
 
 # ArcadeDB 26.10 finds an index by taking its name Label[property,...] apart.
 _ODD_LABEL = re.compile(r"\[")
@@ -243,7 +244,8 @@ def nearest(
     if not np.isfinite(values).all() or not values.any():
         raise DataError("the vector to look near is zero or not finite; nothing is near it")
     query = "CALL db.index.vector.queryNodes($index, $k, $vector) YIELD node, score "
-    return _answer(bolt, schema, label, query, index.name, k, vector=values.tolist())
+    # The walk through the index keeps as many candidates as it is asked for: few would often miss the nearest.
+    return _answer(bolt, schema, label, query, index.name, max(k, _CANDIDATES), vector=values.tolist()).head(k)
 
 
 def _check_k(k: int) -> None:

@@ -134,7 +134,8 @@ class StoreSearch:
     ) -> str:
         """Store vectors as a property of nodes, with a vector index over it.
 
-        Written in batches and idempotent: an interrupted call is completed by the next. Where the property has
+        Written in batches and idempotent: an interrupted call is completed by the next, which leaves the vectors alone
+        that are there. Where the property has
         an index of another length or similarity that was made here, it and its vectors are replaced.
 
         Parameters
@@ -167,7 +168,7 @@ class StoreSearch:
             self._bolt, self._server, self.schema, label, stored, ids, vectors, property, similarity
         )
 
-    def write_recommendations(self, lists: Any, *, model: str = "kgenre") -> int:
+    def write_recommendations(self, lists: Any, *, model: str = "kgenre", version: str | None = None) -> int:
         """Store ranked lists as (user)-[:RECOMMENDED {rank, score, reason, model}]->(item).
 
         They take the place of all earlier ones of the model in one transaction, so that the store holds the old ones
@@ -180,6 +181,9 @@ class StoreSearch:
             A frame of user_id, item_id, rank, score[, reason], or an iterable of such frames.
         model
             Name of the model; other models' recommendations stay.
+        version
+            What the lists depend on, where that has a name: lists staged of the same version before a kill are taken
+            as they are and need not be given again (`staged_users`). The rows of a user then stand together.
 
         Returns
         -------
@@ -194,7 +198,14 @@ class StoreSearch:
             If a column is missing, or a score not finite.
         """
         users, items = self._stored_names([self.schema.user_label, self.schema.item_label])
-        return store_back.write_recommendations(self._bolt, self.schema, (users, items), lists, model)
+        return store_back.write_recommendations(
+            self._bolt, self.schema, (users, items), lists, model, version
+        )
+
+    def staged_users(self, model: str, version: str) -> set[str]:
+        """The users whose lists of a version an interrupted `write_recommendations` has staged."""
+        (users,) = self._stored_names([self.schema.user_label])
+        return store_back.staged_users(self._bolt, self.schema, users, model, version)
 
     def remove_recommendations(self, model: str = "kgenre") -> int:
         """Remove a model's recommendations; returns how many are gone."""

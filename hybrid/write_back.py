@@ -1,5 +1,7 @@
 """What a fitted recommender knows, written back into a store: vectors of the items, and everybody's lists."""
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,13 +16,15 @@ from kgenre.graph.errors import ConfigError
 from kgenre.graph.progress import bar
 
 from .data import FloatArray
-from .explanation import Explanation
 from .fitting import encode_texts
+from .reasons import Reason
 from .signals.gnn import GNN
 from .signals.svd import ScaledSVD
 from .state import ModelState
 
 log = logging.getLogger(__name__)
+
+_USERS_AT_ONCE = 50
 
 
 class WriteBack:
@@ -42,8 +46,8 @@ class WriteBack:
         """Top lists, a frame per block of users."""
         raise NotImplementedError
 
-    def explain(self, user: str | None = None, item: str | None = None) -> Explanation:
-        """Why an item has its score for a user."""
+    def strongest_reason(self, user: str, item: str) -> Reason | None:
+        """The strongest reason that speaks for an item."""
         raise NotImplementedError
 
     def write_vectors(self, store: GraphStore, *, property: str = "embedding") -> str:
@@ -86,6 +90,9 @@ class WriteBack:
     ) -> int:
         """Store everybody's list as (user)-[:RECOMMENDED {rank, score, reason, model}]->(item).
 
+        They take the place of the model's earlier ones all at once. A call that was interrupted, by a kill even, is
+        completed by the next: the lists that it had staged are not made again, if the model is what it was.
+
         Parameters
         ----------
         store
@@ -97,7 +104,7 @@ class WriteBack:
         model
             Name of the model: its earlier lists are replaced; see `GraphStore.write_recommendations`.
         reasons
-            Whether to say the strongest reason of each; it takes a few milliseconds an item.
+            Whether to say the strongest reason of each; it takes some 20 milliseconds an item.
 
         Returns
         -------
@@ -112,17 +119,30 @@ class WriteBack:
             If a user or item is not in the store.
         """
         self._check_labels(store)
-        blocks = self.recommend_blocks(users, k)
-        return store.write_recommendations(
-            map(self._with_reasons, blocks) if reasons else blocks, model=model
-        )
+        wanted = list(self.state.kg.users.vocabulary) if users is None else [str(user) for user in users]
+        version = _digest(fingerprint(self.state), json.dumps([k, wanted, reasons]))
+        staged = store.staged_users(model, version)
+        left = [user for user in wanted if user not in staged]
+        if staged:
+            log.info("the lists of %d users were staged before", len(wanted) - len(left))
+        # Without users there is nothing to skip, but a refusal to come.
+        blocks = self.recommend_blocks(left, k) if left or not staged else iter(())
+        made = self._reasoned(blocks) if reasons else blocks
+        return store.write_recommendations(made, model=model, version=version)
+
+    def _reasoned(self, blocks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        for block in blocks:
+            # A few users at a time: reasons take longer than lists, and a kill should lose few.
+            part = pd.factorize(block[USER_ID])[0] // _USERS_AT_ONCE
+            for _, few in block.groupby(part, sort=False):
+                yield self._with_reasons(few)
 
     def _with_reasons(self, block: pd.DataFrame) -> pd.DataFrame:
         pairs = list(zip(block[USER_ID], block[ITEM_ID], strict=True))
         texts: list[Any] = []
         for user, item in bar(pairs, desc="reasons", unit="pair"):
-            best = self.explain(user, item).best(1)
-            texts.append(best[0].text if best else None)
+            best = self.strongest_reason(user, item)
+            texts.append(None if best is None else best.text)
         return block.assign(**{REASON: pd.Series(texts, index=block.index, dtype=object)})
 
     def _check_labels(self, store: GraphStore) -> None:
@@ -152,3 +172,26 @@ class WriteBack:
                 "no signal has vectors of items, and no item has a text; fit with the signal svd or gnn"
             )
         return text
+
+
+def fingerprint(state: ModelState) -> str:
+    """A digest of all that lists and their reasons depend on: the same for a model that was saved and loaded."""
+    kg = state.kg
+    arrays: list[Any] = [state.weights, state.cold_weights, state.cold]
+    for signal in state.signals:
+        arrays += [array for _, array in sorted(signal.arrays().items())]
+    for matrix in (state.histories, state.seen):
+        arrays += [matrix.indptr, matrix.indices, matrix.data]
+    for facts in kg.facts:
+        arrays += [facts.head, facts.tail]
+    words = [[list(t.vocabulary), t.names.to_pylist(), t.texts.to_pylist()] for t in kg.tables]
+    described = json.dumps([state.config.model_dump(mode="json"), list(state.names), kg.relations, words])
+    shapes = (b"" if array is None else np.ascontiguousarray(array).view(np.uint8) for array in arrays)
+    return _digest(described, *shapes)
+
+
+def _digest(*parts: Any) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part.encode() if isinstance(part, str) else part)
+    return found.hexdigest()[:32]

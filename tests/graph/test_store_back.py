@@ -314,17 +314,79 @@ store.write_recommendations(blocks())
 """
 
 
-def test_killed_writer_leaves_the_old_recommendations(
-    films: GraphStore, neo4j_address: tuple[str, tuple[str, str]]
+@pytest.fixture
+def address(films: GraphStore, request: pytest.FixtureRequest) -> tuple[str, str, str]:
+    """Address, user and password of the store, for a process of its own that is killed."""
+    if films._server is not None:
+        return f"bolt://127.0.0.1:{films._server.port}", "root", films._server.password
+    uri, auth = request.getfixturevalue("neo4j_address")
+    return uri, *auth
+
+
+KILLED_AT_VECTORS = """
+import os, signal, sys
+import numpy as np
+from kgenre.graph import bolt, connect, store_back
+store_back._VECTORS = 10
+store = connect(sys.argv[1], auth=(sys.argv[2], sys.argv[3]))
+update = bolt.Bolt.update
+def counted(self, query, rows, done=[0]):
+    done[0] += 1
+    if done[0] == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return update(self, query, rows)
+bolt.Bolt.update = counted
+vectors = np.random.default_rng(0).normal(size=(60, 8))
+store.write_vectors("Point", [str(i) for i in range(60)], vectors, property="place")
+"""
+
+
+def test_vectors_that_a_killed_writer_wrote_are_let_be(
+    films: GraphStore, address: tuple[str, str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    if "embedded" in repr(films):
-        # One process holds an embedded store; the server would go with it.
-        uri, auth = f"bolt://127.0.0.1:{films._server.port}", ("root", films._server.password)
-    else:
-        uri, auth = neo4j_address
+    caplog.set_level("INFO", "kgenre")
+    films.add_nodes("Point", pd.DataFrame({"id": [str(i) for i in range(60)]}))
+    done = subprocess.run([sys.executable, "-c", KILLED_AT_VECTORS, *address], check=False)
+    assert done.returncode == -9
+    there = "MATCH (p:Point) WHERE p.place IS NOT NULL RETURN p.id AS id, p.place AS place"
+    assert len(films.cypher(there)) == 30
+    films.cypher("MATCH (p:Point {id: '0'}) SET p.place = $other", other=[1.0] * 8)
+    vectors = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    films.write_vectors("Point", [str(i) for i in range(60)], vectors, property="place")
+    assert "wrote 31 vectors, 29 were there" in caplog.text
+    found = films.cypher(there)
+    assert {row.id: row.place for row in found.itertuples()} == {
+        str(i): vectors[i].tolist() for i in range(60)
+    }
+    assert films.nearest("Point", vectors[7], 1, property="place")["id"].tolist() == ["7"]
+
+
+def test_lists_of_the_same_version_need_not_be_given_again(films: GraphStore) -> None:
+    def cut(stop: bool = True) -> Iterator[pd.DataFrame]:
+        yield lists(["ann", "ann"], ["1", "2"], "new")
+        if stop:
+            raise KeyboardInterrupt
+
+    for version in ("v1", "v2"):
+        with pytest.raises(KeyboardInterrupt):
+            films.write_recommendations(cut(), version=version)
+        assert films.staged_users("kgenre", version) == {"ann"}
+    assert films.staged_users("kgenre", "v3") == films.staged_users("other", "v2") == set()
+    assert films.write_recommendations(lists(["bob"], ["3"], "new"), version="v2") == 3
+    assert sorted(films.cypher(STORED)["item"]) == ["1", "2", "3"]
+    assert films.staged_users("kgenre", "v2") == set()
+    # Given again, they are there once.
+    with pytest.raises(KeyboardInterrupt):
+        films.write_recommendations(cut(), version="v3")
+    assert films.write_recommendations(cut(stop=False), version="v3") == 2
+
+
+def test_killed_writer_leaves_the_old_recommendations(
+    films: GraphStore, address: tuple[str, str, str]
+) -> None:
     films.write_recommendations(lists(["bob"], ["4"], "old"))
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, uri, *auth], capture_output=True, text=True, check=False
+        [sys.executable, "-c", KILLED, *address], capture_output=True, text=True, check=False
     )
     assert done.returncode == -9, done.stderr
     assert films.cypher(STORED)["reason"].tolist() == ["old"]
