@@ -4,6 +4,7 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
+    from .comparison import compare
     from .config import HybridConfig
     from .explanation import Explanation
     from .fusion import FusionConfig
@@ -20,6 +21,7 @@ __all__ = [
     "HybridConfig",
     "HybridRecommender",
     "Reason",
+    "compare",
     "load",
 ]
 
@@ -31,6 +33,7 @@ _HOME = {
     "FusionConfig": "fusion",
     "HybridConfig": "config",
     "HybridRecommender": "recommender",
+    "compare": "comparison",
     "Reason": "reasons",
     "load": "recommender",
 }

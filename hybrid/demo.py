@@ -3,7 +3,6 @@
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,10 +11,9 @@ from scipy import sparse
 from kgenre.graph import KnowledgeGraph, connect
 from kgenre.graph.columns import ITEM_ID, USER_ID
 from kgenre.graph.demo import demo_graph
-from kgenre.graph.knowledge_graph import Interactions
 
 from .recommender import HybridRecommender
-from .split import hold_out
+from .split import hold_out, without_likes
 
 QUESTION = (
     "MATCH (i:Item)-[:DIRECTED_BY]->(d) WITH d, count(i) AS films ORDER BY films DESC, d.name LIMIT 5 "
@@ -65,16 +63,7 @@ def run(show: Callable[[str], None], model: str | None = None) -> None:
 def split_for_test(kg: KnowledgeGraph, share: float = 0.1) -> tuple[KnowledgeGraph, sparse.csr_matrix]:
     """The graph without a random tenth of each user's likes, and those likes as a matrix."""
     _, test = hold_out(kg.likes, share, rng=0)
-    held = np.asarray(test[kg.interactions.user, kg.interactions.item]).ravel() > 0
-    kept = kg.interactions
-    stamps = kept.timestamp
-    interactions = Interactions(
-        user=kept.user[~held],
-        item=kept.item[~held],
-        weight=kept.weight[~held],
-        timestamp=None if stamps is None else stamps[~held],
-    )
-    return replace(kg, interactions=interactions), test
+    return without_likes(kg, test), test
 
 
 def to_pairs(kg: KnowledgeGraph, likes: sparse.csr_matrix) -> pd.DataFrame:

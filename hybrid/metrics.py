@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from scipy.stats import rankdata
 
 Scores = TypeVar("Scores", bound=npt.NDArray[Any])
 Values = npt.NDArray[np.float64]
@@ -62,6 +63,42 @@ METRICS: dict[str, Metric] = {
     "map": average_precision,
     "hit": hit_rate,
 }
+
+
+AUC = "auc"
+
+
+def auc(
+    scores: npt.NDArray[Any], hidden: BoolArray, relevant: sparse.csr_matrix, n_relevant: Counts
+) -> Values:
+    """Share of pairs of a relevant and another item that are in the right order, ties half.
+
+    Parameters
+    ----------
+    scores
+        float of shape (b, n); NaN (cannot say) is below every score.
+    hidden
+        Boolean of shape (b, n): items that are not ranked, as what was seen; a relevant one among them is in no pair.
+    relevant
+        CSR of shape (b, n).
+    n_relevant
+        Relevant items of each user, those included that `relevant` does not have: they are last.
+
+    Returns
+    -------
+    float64 of shape (b,); 0 where there is no relevant item, 1/2 where there is no other.
+    """
+    known = np.nan_to_num(scores, nan=-np.finfo(np.float64).max)
+    liked = (relevant.toarray() > 0) & ~hidden
+    # What is hidden goes below all others and shifts their ranks by as many.
+    ranks = rankdata(np.where(hidden, -np.inf, known), axis=1) - hidden.sum(axis=1, keepdims=True)
+    n = liked.sum(axis=1)
+    others = (~hidden).sum(axis=1) - n
+    above = np.where(liked, ranks, 0.0).sum(axis=1) - n * (n + 1) / 2
+    missing = n_relevant - np.diff(relevant.indptr)
+    pairs = (n + missing) * others
+    share = np.divide(above, pairs, out=np.full(len(n), 0.5), where=pairs > 0)
+    return np.asarray(np.where(n + missing > 0, share, 0.0))
 
 
 def top_k(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.int32]:

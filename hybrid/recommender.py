@@ -18,7 +18,7 @@ from kgenre.graph.progress import say
 from . import persistence
 from .assessment import Assessment
 from .config import HybridConfig
-from .evaluation import evaluate, held_out_likes
+from .evaluation import held_out_likes
 from .explaining import Explaining
 from .fitting import fit
 from .item_map import Maps
@@ -280,22 +280,6 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
                 f"k={k} but only {len(items)} other items can be compared with {item!r}; ask for at most that many"
             )
         return self._frame(state, items, scores[0, items])
-
-    def evaluate(
-        self,
-        test: pd.DataFrame,
-        k: int | Sequence[int] = (10, 20),
-        *,
-        metrics: Sequence[str] = ("recall", "ndcg", "precision", "mrr", "map", "hit"),
-        candidates: Sequence[str] | None = None,
-    ) -> pd.DataFrame:
-        """Full-ranking metrics on held-out pairs (user_id, item_id); see `kgenre.hybrid.evaluation.evaluate`."""
-        cuts = [k] if isinstance(k, int | np.integer) else list(k)
-        for cut in cuts:
-            _check_k(cut)
-        if isinstance(metrics, str):
-            metrics = [metrics]
-        return evaluate(self.state, test, cuts, metrics, self._candidates(candidates))
 
     def report(self, users: Sequence[str] = ()) -> str:
         """One HTML page of the model and of some users' lists with reasons; see `kgenre.hybrid.report.report`."""

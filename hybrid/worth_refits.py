@@ -20,7 +20,7 @@ from .fitting import fit
 from .metrics import hits_of, mask, ndcg, top_k
 from .ranking import BLOCK
 from .signals import SIGNALS
-from .split import hold_out
+from .split import hold_out, without_likes
 from .state import ModelState, signed, union
 from .worth_forms import mean_over_splits
 from .worth_outcomes import (
@@ -152,22 +152,11 @@ class _Split:
         training, tuning = hold_out(rest, share, None, seed)
         if not judged.nnz or not tuning.nnz:
             raise DataError("too few have the likes it takes to hold two out: there is nothing to compare on")
-        inter = kg.interactions
-        gone = sparse.csr_matrix(kg.likes - training)
-        kept = np.asarray(gone[inter.user, inter.item]).ravel() == 0
-        stamps = inter.timestamp
-        interactions = replace(
-            inter,
-            user=inter.user[kept],
-            item=inter.item[kept],
-            weight=inter.weight[kept],
-            timestamp=None if stamps is None else stamps[kept],
-        )
         users = np.arange(kg.n_users)
         if kg.n_users > most:
             # The same users in every split.
             users = np.sort(np.random.default_rng(config.seed).choice(users, most, replace=False))
-        graph = replace(kg, interactions=interactions)
+        graph = without_likes(kg, sparse.csr_matrix(kg.likes - training))
         return cls(graph, tuning, judged, unseen, items, users, config.validation.k)
 
     def judge(self, state: ModelState) -> tuple[PerUser, PerUser]:
