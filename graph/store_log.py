@@ -90,9 +90,13 @@ def follow(bolt: Bolt) -> Cursor | None:
         bolt.run(f"CREATE CONSTRAINT IF NOT EXISTS FOR (n:{label}) REQUIRE n.{key} IS UNIQUE")
     query = (
         f"UNWIND $rows AS row MERGE (l:{LOG} {{{ID}: 'log'}}) "
-        "SET l.log = coalesce(l.log, row), l.number = coalesce(l.number, 0)"
+        "SET l.log = coalesce(l.log, row), l.number = coalesce(l.number, 0), "
+        # ArcadeDB meets a label or property for the first time in a transaction of its own, which would look like
+        # somebody else's; so let it meet those of an event now.
+        f"l.{WEIGHT} = 0.0, l.{TIMESTAMP} = 0.0, l.{EVENT_ID} = ''"
     )
     bolt.change(query, [uuid.uuid4().hex])
+    note_change(bolt, EVENTS, [])
     return position(bolt)
 
 
@@ -107,8 +111,6 @@ def changes_since(bolt: Bolt, server: "EmbeddedServer | None", cursor: Cursor) -
     now = position(bolt)
     if now is None or now.log != cursor.log or now.number < cursor.number:
         return News(None, "the store's log of changes is another one than the model knows")
-    if reason := _foreign(cursor, now, _standing_of(bolt, server)):
-        return News(None, reason)
     # By number, one look-up each.
     numbers = list(range(cursor.number + 1, now.number + 1))
     rows: list[list[Any]] = []
@@ -122,6 +124,8 @@ def changes_since(bolt: Bolt, server: "EmbeddedServer | None", cursor: Cursor) -
         return News(None, f"the log no longer reaches back {len(numbers)} changes")
     if any(change.kind == GRAPH for change in found):
         return News(None, "nodes or facts were written")
+    if reason := _foreign(cursor, now, _standing_of(bolt, server)):
+        return News(None, reason)
     return News(tuple(found))
 
 
