@@ -160,7 +160,9 @@ def _describe(bolt: Bolt, label: _Label, values: dict[str, list[Any]], n: int, u
         if len(column) == n and all(isinstance(v, str | int) and not isinstance(v, bool) for v in column)
     ]
     constrained = [key for key in unique if key in complete]
-    wanted = sorted(constrained, key=_id_rank) or sorted(complete, key=lambda key: (_id_rank(key), key))
+    # A description may well be there once on every node, and still nobody would call a thing by it.
+    short = [key for key in complete if not _is_prose(values[key])]
+    wanted = sorted(constrained, key=_id_rank) or sorted(short, key=lambda key: (_id_rank(key), key))
     for key in wanted:
         counts = bolt.run(
             f"MATCH (n:{quoted(bolt, label.stored)}) RETURN count(n.{bolt.quote(key, 'property')}), "
@@ -208,12 +210,15 @@ def _text(values: dict[str, list[Any]], taken: set[str | None]) -> str | tuple[s
         column = values[key]
         if key in taken or not _is_text(column):
             continue
-        words = sum(len(value.split()) for value in column) / len(column)
-        if words > DESCRIPTION_WORDS or (
+        if _is_prose(column) or (
             _words(key) and _words(key)[-1] in (*DESCRIPTION_ENDINGS, "body", "content")
         ):
             found.append(key)
     return None if not found else found[0] if len(found) == 1 else tuple(found)
+
+
+def _is_prose(column: list[Any]) -> bool:
+    return _is_text(column) and sum(len(value.split()) for value in column) / len(column) > DESCRIPTION_WORDS
 
 
 def _is_text(column: list[Any]) -> bool:

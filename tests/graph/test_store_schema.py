@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from pydantic import ValidationError
 
@@ -98,24 +97,6 @@ def test_a_schema_s_query_cannot_write(shop: GraphStore) -> None:
         with pytest.raises(ConfigError, match="the interactions query of the schema fails"):
             shop.snapshot(shop_schema(interactions={"query": query}))
         assert shop.cypher("MATCH (n:Sneaked) RETURN n").empty
-
-
-def test_store_that_is_read_through_a_schema_is_not_added_to_in_kgenre_s_layout(shop: GraphStore) -> None:
-    before, shop.schema = shop.schema, shop_schema()
-    frame = pd.DataFrame({"user_id": ["7"], "item_id": ["T-1"]})
-    fact = pd.DataFrame({"head_id": ["T-1"], "relation": ["R"], "tail_id": ["asia"]})
-    try:
-        for change in (
-            lambda: shop.add_interactions(frame),
-            lambda: shop.remove_interactions(frame),
-            lambda: shop.add_nodes("Product", pd.DataFrame({"id": ["x"]})),
-            lambda: shop.add_facts(fact),
-        ):
-            with pytest.raises(ConfigError, match="read through a schema of its own"):
-                change()
-    finally:
-        shop.schema = before
-    assert shop.cypher("MATCH (n) RETURN count(n) AS n")["n"][0] == 7
 
 
 # -- proposals -------------------------------------------------------------------------------------
@@ -284,3 +265,14 @@ def test_bad_yaml_is_one_clear_line(text: str, message: str) -> None:
 def test_schema_is_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         GraphSchema().user_label = "X"  # type: ignore[misc]
+
+
+def test_a_description_that_is_unique_is_the_text_and_not_the_id(store: GraphStore) -> None:
+    store.cypher(
+        "UNWIND range(0, 9) AS i CREATE (:Album {slug: 'a' + toString(i), title: 'Album ' + toString(i), "
+        "notes: 'Songs about a long journey through the night by train, recorded in one take, number ' + toString(i)}), "
+        "(:Listener {login: 'l' + toString(i)})"
+    )
+    store.cypher("MATCH (l:Listener), (a:Album) CREATE (l)-[:PLAYED]->(a)")
+    album = GraphSchema.infer(store).label("Album")
+    assert (album.id, album.name, album.text) == ("slug", "title", "notes")
