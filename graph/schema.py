@@ -198,6 +198,19 @@ class GraphSchema(BaseModel):
         mine, written = self.model_dump(), GraphSchema().model_dump()
         return any(mine[part] != written[part] for part in parts or written)
 
+    def unwritable(self) -> str | None:
+        """Why an interaction cannot be written as this schema reads them; None where it can."""
+        kinds = self.interactions
+        if len(kinds) > 1:
+            names = ", ".join(kind.name for kind in kinds)
+            return f"the schema has several kinds ({names}), and an interaction does not say which it is"
+        (kind,) = kinds
+        if kind.type is None:
+            return "they are what a Cypher query of the schema finds, and that does not say what to store"
+        if kind.threshold is not None:
+            return f"{kind.type}.{kind.weight} is a rating, a like from {kind.threshold:g} on, and a like says none"
+        return None if kind.factor else f"{kind.type} counts for nothing (factor 0)"
+
     def to_yaml(self) -> str:
         """The schema as YAML, only what differs from the defaults, below the reasons as comments."""
         comments = "".join(f"# {line}\n" for reason in self.reasons for line in textwrap.wrap(reason, 100))

@@ -1,45 +1,26 @@
 import os
 import re
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pandas as pd
-import polars as pl
 
 from . import embedded
 from .bolt import Bolt, to_frame
-from .columns import (
-    HEAD_ID,
-    HEAD_LABEL,
-    ID,
-    INTERACTED,
-    ITEM,
-    ITEM_ID,
-    RELATION,
-    TAIL_ID,
-    TAIL_LABEL,
-    USER,
-    USER_ID,
-)
 from .errors import ConfigError
 from .explore import LIMIT, Exploration, explore, is_cypher
-from .fact_ends import label_ends
 from .knowledge_graph import KnowledgeGraph
 from .picture import GraphPicture
-from .relation_names import WRITTEN_BACK, label_of, relation_of
 from .schema import GraphSchema
 from .snapshot_cache import cached_snapshot
-from .store_catalogue import labels_in, types_in
+from .store_changes import StoreChanges
 from .store_explore import StoreSurroundings
-from .store_log import GRAPH, StoreLog, note_change, remove_logged
 from .store_read import read_graph
 from .store_search import StoreSearch
 from .store_state import transaction_number
-from .store_write import write_graph
-from .tables import as_ids, to_polars
 
 _SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 
@@ -114,7 +95,7 @@ def connect(
     return GraphStore(bolt, server, schema)
 
 
-class GraphStore(StoreSearch, StoreLog):
+class GraphStore(StoreSearch, StoreChanges):
     """A live property graph: an embedded store or a Neo4j server, both spoken to in Bolt and Cypher.
 
     Made by `connect`. Nodes carry their label, the properties ``id`` (unique within the label), ``name`` and
@@ -249,110 +230,6 @@ class GraphStore(StoreSearch, StoreLog):
             If there is no saved graph in the folder, or a damaged one.
         """
         self.write(KnowledgeGraph.load(folder))
-
-    def write(self, kg: KnowledgeGraph) -> None:
-        """Store a graph beside what is there.
-
-        Nodes are found by label and id, relationships by their ends and type, so that a second write changes
-        nothing and an interrupted one is completed by the next. Where both have a value, `kg` prevails.
-
-        Raises
-        ------
-        DataError
-            If a name or property is one that the engine cannot hold; nothing is written then.
-        """
-        # Before and after: who reads the note of a write that is still under way reads again when it is done.
-        note_change(self._bolt, GRAPH)
-        write_graph(self._bolt, kg)
-        note_change(self._bolt, GRAPH)
-
-    def add_nodes(self, label: str, frame: Any) -> None:
-        """Add nodes, or more about nodes that are there.
-
-        Parameters
-        ----------
-        label
-            Their label.
-        frame
-            id (user_id for users, item_id for items) and optionally name, text and properties.
-        """
-        self._check_layout("labels")
-        table = {USER: "users", ITEM: "items"}.get(label, label)
-        self.write(KnowledgeGraph.from_frames(**{table: frame}))
-
-    def add_interactions(self, frame: Any) -> None:
-        """Add interactions: user_id, item_id[, weight, timestamp]; unknown users and items become nodes."""
-        self._check_layout()
-        self.write(KnowledgeGraph.from_frames(frame))
-
-    def add_facts(self, frame: Any) -> None:
-        """Add facts: head_id, relation, tail_id[, head_label, tail_label, weight, timestamp].
-
-        A head or tail without a label is the item of that id, else another node there of that id, else a new
-        Entity.
-        """
-        self._check_layout("labels")
-        self.write(KnowledgeGraph.from_frames(facts=self._with_labels(frame)))
-
-    def remove_nodes(self, label: str, ids: Sequence[str]) -> int:
-        """Remove nodes with all their relationships; returns how many nodes and relationships are gone."""
-        (node,) = self._stored_labels([label])
-        return remove_logged(self._bolt, node, label, [str(key) for key in ids])
-
-    def remove_interactions(self, frame: Any) -> int:
-        """Remove interactions (user_id, item_id); returns how many are gone."""
-        self._check_layout()
-        table = to_polars(frame, "interactions")
-        rows = pl.select(*(as_ids(table[column], "interactions") for column in (USER_ID, ITEM_ID))).rows()
-        return self._remove(USER, INTERACTED, ITEM, rows)
-
-    def remove_facts(self, frame: Any) -> int:
-        """Remove facts (head_id, relation, tail_id[, head_label, tail_label]); returns how many are gone."""
-        self._check_layout("labels")
-        table = self._with_labels(frame)
-        taken = (INTERACTED, *WRITTEN_BACK)
-        relations = {relation_of(name): name for name in types_in(self._bolt) if name not in taken}
-        removed = 0
-        for (head, relation, tail), rows in table.group_by(HEAD_LABEL, RELATION, TAIL_LABEL):
-            if str(relation) in relations:
-                ends = rows.select(HEAD_ID, TAIL_ID).rows()
-                removed += self._remove(str(head), relations[str(relation)], str(tail), ends)
-        return removed
-
-    def _remove(self, head: str, stored: str, tail: str, rows: list[tuple[Any, ...]]) -> int:
-        of_head, of_tail = self._stored_labels([head, tail])
-        type_ = self._bolt.quote(stored, "relation")
-        query = (
-            f"UNWIND $rows AS row MATCH (h:{of_head})-[r:{type_}]->(t:{of_tail}) "
-            f"WHERE h.{ID} = row[0] AND t.{ID} = row[1] DELETE r"
-        )
-        note_change(self._bolt, GRAPH)
-        removed = self._bolt.change(query, [list(row) for row in rows])
-        note_change(self._bolt, GRAPH)
-        return removed
-
-    def _check_layout(self, *parts: str) -> None:
-        """Refuse to add to a graph in the layout of `write` where the schema says that it has another."""
-        if self.schema.differs(*parts):
-            raise ConfigError(
-                f"{self._bolt.place} is read through a schema of its own, which says nothing of how to write there; "
-                "change it in Cypher"
-            )
-
-    def _stored_labels(self, labels: Sequence[str]) -> list[str]:
-        return [self._bolt.quote(name, "label") for name in self._stored_names(labels)]
-
-    def _with_labels(self, frame: Any) -> pl.DataFrame:
-        """Facts with the labels of their heads and tails filled in from the store."""
-
-        def find(label: str, ids: list[str]) -> list[str]:
-            (node,) = self._stored_labels([label])
-            query = f"UNWIND $rows AS row MATCH (n:{node}) WHERE n.{ID} = row RETURN n.{ID}"
-            return [row[0] for row in self._bolt.run(query, rows=ids)]
-
-        labels = {label_of(name) for name in labels_in(self._bolt)}
-        ends = {"user_label": self.schema.user_label, "item_label": self.schema.item_label}
-        return label_ends(to_polars(frame, "facts"), "facts", labels, find, **ends)
 
     def __enter__(self) -> "GraphStore":
         return self

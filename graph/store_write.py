@@ -45,7 +45,7 @@ def write_graph(bolt: Bolt, kg: KnowledgeGraph) -> None:
     with bar(total=kg.n_nodes, desc="writing nodes", unit="node") as progress:
         for table, label in zip(kg.tables, quoted, strict=True):
             query = f"UNWIND $rows AS row MERGE (n:{label} {{{ID}: row[0]}}) SET n += row[1]"
-            for rows in _chunks(_node_rows(table), _NODES):
+            for rows in _chunks(node_rows(table), _NODES):
                 bolt.change(query, rows)
                 progress.update(len(rows))
     with bar(total=kg.n_interactions + kg.n_facts, desc="writing relationships", unit="edge") as progress:
@@ -79,7 +79,8 @@ def _check_properties(bolt: Bolt, table: NodeTable) -> None:
             )
 
 
-def _node_rows(table: NodeTable) -> Iterator[list[Any]]:
+def node_rows(table: NodeTable) -> Iterator[list[Any]]:
+    """Id, and name, text and properties by name, of each node."""
     keys = [NAME, TEXT, *table.properties.column_names]
     columns = [table.names.to_pylist(), table.texts.to_pylist()]
     for column in table.properties.columns:

@@ -80,7 +80,9 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
             user's likes (the latest where there are timestamps) is held out for tuning, and then everything is
             fitted again on all of them.
         schema
-            How to read a store that kgenre has not written.
+            How to read a store that kgenre has not written. What the recommender is told later is written to the
+            store as well if it is the store's own schema (``store.schema``) and its interactions can be written
+            (`GraphSchema.unwritable`).
         show
             Whether to show the honesty table when done (on standard error, as progress bars are).
 
@@ -89,9 +91,7 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
         DataError
             If there is nothing to learn from.
         """
-        # A store with labels of its own is read through its schema, but not written to.
-        own = isinstance(graph, GraphStore) and (schema or graph.schema).differs()
-        self._store = graph if isinstance(graph, GraphStore) and not own else None
+        self._store = graph if isinstance(graph, GraphStore) and _takes_changes(graph, schema) else None
         # Before the snapshot: what comes in between is read again by `refresh`, and nothing is missed.
         cursor = None if self._store is None else self._store.follow()
         kg = graph.snapshot(schema) if isinstance(graph, GraphStore) else graph
@@ -394,6 +394,16 @@ def load(folder: str | Path, store: GraphStore | None = None) -> HybridRecommend
 
 
 def _check_ids(name: str, ids: Sequence[str], some: bool = True) -> None:
+def _takes_changes(store: GraphStore, schema: GraphSchema | None) -> bool:
+    """Whether what a recommender is told can be written to the store that it was fitted on."""
+    reason = store.schema.unwritable() if store.schema.differs() else None
+    if schema is not None and schema != store.schema:
+        reason = "it was read through another schema than the store's own"
+    if reason is not None:
+        log.info("changes to the recommender stay in memory, and %s is not written to: %s", store, reason)
+    return reason is None
+
+
     if isinstance(ids, str):
         raise ConfigError(f"{name}={ids!r} is one string; give a list of ids")
     if some and not len(ids):

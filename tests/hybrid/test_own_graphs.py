@@ -265,3 +265,38 @@ def test_proposal_for_what_kgenre_wrote_is_the_default(store: GraphStore, world:
     proposed = GraphSchema.infer(store)
     assert not proposed.differs(), proposed.to_yaml()
     assert pd.Series(proposed.reasons).str.contains("defaults fit").any()
+
+
+@pytest.mark.parametrize("graph", ["music", "shop"], indirect=True)
+def test_what_the_recommender_is_told_is_in_the_graph_if_the_schema_can_write_it(
+    graph: tuple[Graph, GraphStore], encoder: TextEncoder
+) -> None:
+    of, store = graph
+    store.schema = GraphSchema.from_yaml(of.schema)
+    rec = HybridRecommender("genre", text_encoder=encoder).fit(store, show=False)
+    before = store.snapshot()
+    user, fresh = before.users.vocabulary[0], "9999"
+    item = rec.recommend(user, 1)["item_id"][0]
+    rec.add_interactions(
+        [{"user_id": user, "item_id": item}, {"user_id": fresh, "item_id": item, "weight": -1.0}]
+    )
+    rec.add_items(pd.DataFrame({"item_id": ["777"], "name": ["A new one"]}))
+    assert item not in rec.recommend(user, 5)["item_id"].tolist()
+    after = store.snapshot()
+    if of is SHOP:
+        # A purchase is two relationships and an order: what to store nobody can say.
+        assert before.differences(after) == []
+        return
+    assert (after.n_users, after.n_items) == (before.n_users + 1, before.n_items + 1)
+    assert rec.graph.likes.nnz == after.likes.nnz == before.likes.nnz + 1
+    assert after.dislikes.nnz == before.dislikes.nnz + 1
+    assert after.items.name(after.items.vocabulary.get("777")) == "A new one"
+    assert "_KgenreLog" not in store.cypher("CALL db.labels() YIELD label RETURN label")["label"].tolist()
+    rec.add_interactions([{"user_id": user, "item_id": item, "weight": 0.0}])
+    rec.forget_user(fresh)
+    rec.remove_items(["777"])
+    assert before.differences(store.snapshot()) == []
+    # Somebody else's change comes by reading the graph.
+    store.remove_nodes(store.schema.item_label, [item])
+    rec.refresh()
+    assert item not in rec.graph.items.vocabulary
