@@ -119,8 +119,9 @@ class ColdGNN(GNN):
             vectors = np.nan_to_num(unit(centred(data.item_text)))
             components = np.concatenate([np.sqrt(np.float32(self.config.text)) * vectors, components], axis=1)
         components[~components.any(axis=1)] = np.nan
-        learned = None if data.learned is None else replace(data.learned, item_text=components)
-        return replace(data, item_text=components, learned=learned)
+        text = components if components.shape[1] else None
+        learned = None if data.learned is None else replace(data.learned, item_text=text)
+        return replace(data, item_text=text, learned=learned)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:  # noqa: D102
         return {"basis": self.basis, **super().arrays()}

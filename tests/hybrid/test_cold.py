@@ -16,6 +16,7 @@ from kgenre.hybrid.config import HybridConfig
 from kgenre.hybrid.data import SignalData
 from kgenre.hybrid.recommender import HybridRecommender
 from kgenre.hybrid.signals.cold import Cold, ColdConfig
+from kgenre.hybrid.signals.cold_gnn import ColdEncoderConfig, ColdGNN, ColdGNNConfig
 from kgenre.hybrid.state import single_history
 from kgenre.hybrid.tuning import Validation
 
@@ -225,3 +226,14 @@ def test_scores_of_unseen_items_are_scaled_to_where_as_many_are_liked():
     task = Validation(everybody, nothing, liked, nothing, liked, 20)
     among = Validation(everybody, nothing, liked, nothing, liked, 20, candidates=np.arange(50, 100))
     assert matched_scale(scores, task, 10 * scores, among) == pytest.approx(0.1, rel=0.25)
+
+
+def test_the_graph_encoder_for_unseen_items_does_without_words(data: SignalData):
+    linked = np.zeros((data.n_items, data.n_nodes + 1), dtype=np.float32)
+    linked[:30, -1] = 1
+    facts = {"ABOUT": sparse.csr_matrix(linked)}
+    bare = replace(data, texts=(None,) * data.n_items, facts=facts, n_nodes=data.n_nodes + 1)
+    config = ColdGNNConfig(encoder=ColdEncoderConfig(embedding_size=8), epochs=1, seeds=1)
+    scores = ColdGNN(config).fit(bare).score(single_history(bare.n_items, [0]))[0]
+    assert np.isfinite(scores[:30]).all()
+    assert np.isnan(scores[bare.item_degree == 0][-1])
