@@ -1,6 +1,6 @@
 """The half of a `GraphStore` that adds and removes: nodes, interactions, facts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -115,11 +115,16 @@ class StoreChanges(StoreLog):
             own.kind()
         self.write(KnowledgeGraph.from_frames(frame))
 
-    def add_events(self, events: Sequence[Row]) -> tuple[list[Row], int | None]:
-        """Write interaction events; see `StoreLog.add_events`. A graph with a schema of its own has no log."""
+    def add_events(
+        self, events: Sequence[Row], texts: Mapping[str, str] | None = None
+    ) -> tuple[list[Row], int | None]:
+        """Write interaction events; see `StoreLog.add_events`.
+
+        A graph with a schema of its own has no log, and no place for texts.
+        """
         own = self._own
         if own is None:
-            return super().add_events(events)
+            return super().add_events(events, texts)
         latest: dict[tuple[str, str], Row] = {}
         for event in sorted(events, key=lambda event: tuple(event[3:5])):
             latest[event[0], event[1]] = event

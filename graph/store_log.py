@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import neo4j
 
 from .bolt import Bolt
-from .columns import EVENT_ID, ID, INTERACTED, ITEM, TIMESTAMP, USER, WEIGHT
+from .columns import EVENT_ID, ID, INTERACTED, ITEM, TEXT, TIMESTAMP, USER, WEIGHT
 from .store_state import state_of, transaction_number
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def follow(bolt: Bolt) -> Cursor | None:
         "SET l.log = coalesce(l.log, row), l.number = coalesce(l.number, 0), "
         # ArcadeDB meets a label or property for the first time in a transaction of its own, which would look like
         # somebody else's; so let it meet those of an event now.
-        f"l.{WEIGHT} = 0.0, l.{TIMESTAMP} = 0.0, l.{EVENT_ID} = ''"
+        f"l.{WEIGHT} = 0.0, l.{TIMESTAMP} = 0.0, l.{EVENT_ID} = '', l.{TEXT} = ''"
     )
     bolt.change(query, [uuid.uuid4().hex])
     note_change(bolt, EVENTS, [])
@@ -183,7 +183,9 @@ def note_change(bolt: Bolt, kind: str, content: Any = None) -> None:
         session.execute_write(log_change, kind, content)
 
 
-def write_events(bolt: Bolt, events: Sequence[EventRow]) -> tuple[list[bool], int | None]:
+def write_events(
+    bolt: Bolt, events: Sequence[EventRow], texts: Mapping[str, str] | None = None
+) -> tuple[list[bool], int | None]:
     """Write interaction events in one transaction: of two on a pair that with the greater (timestamp, event_id) stays.
 
     Parameters
@@ -192,6 +194,8 @@ def write_events(bolt: Bolt, events: Sequence[EventRow]) -> tuple[list[bool], in
         The store; its items are there.
     events
         At most one a pair.
+    texts
+        What was said, by event id: kept as the relationship's property ``text``.
 
     Returns
     -------
@@ -207,9 +211,11 @@ def write_events(bolt: Bolt, events: Sequence[EventRow]) -> tuple[list[bool], in
         f"MERGE (u)-[r:{type_}]->(i) WITH r, row "
         f"WHERE r.{TIMESTAMP} IS NULL OR r.{TIMESTAMP} < row[3] "
         f"OR (r.{TIMESTAMP} = row[3] AND coalesce(r.{EVENT_ID}, '') <= row[4]) "
-        f"SET r.{WEIGHT} = row[2], r.{TIMESTAMP} = row[3], r.{EVENT_ID} = row[4] RETURN row[5]"
+        f"SET r.{WEIGHT} = row[2], r.{TIMESTAMP} = row[3], r.{EVENT_ID} = row[4], r.{TEXT} = row[6] "
+        "RETURN row[5]"
     )
-    rows = [[*event, place] for place, event in enumerate(events)]
+    said = texts or {}
+    rows = [[*event, place, said.get(event[4])] for place, event in enumerate(events)]
     users = sorted({event[0] for event in events})
 
     def work(transaction: neo4j.ManagedTransaction) -> tuple[list[bool], int | None]:
@@ -260,13 +266,17 @@ class StoreLog:
         """What was written through kgenre after a cursor."""
         return changes_since(self._bolt, self._server, cursor)
 
-    def add_events(self, events: Sequence[Row]) -> tuple[list[Row], int | None]:
+    def add_events(
+        self, events: Sequence[Row], texts: Mapping[str, str] | None = None
+    ) -> tuple[list[Row], int | None]:
         """Write interaction events of known items in one transaction; the last writer wins, pair by pair.
 
         Parameters
         ----------
         events
             (user_id, item_id, weight, timestamp, event_id), as tuples or anything that is one.
+        texts
+            What was said, by event id.
 
         Returns
         -------
@@ -279,5 +289,5 @@ class StoreLog:
             if pair not in latest or tuple(latest[pair][3:5]) < tuple(event[3:5]):
                 latest[pair] = event
         given = list(latest.values())
-        held, number = write_events(self._bolt, given)
+        held, number = write_events(self._bolt, given, texts)
         return [event for event, counted in zip(given, held, strict=True) if counted], number

@@ -393,7 +393,6 @@ def load(folder: str | Path, store: GraphStore | None = None) -> HybridRecommend
     return recommender
 
 
-def _check_ids(name: str, ids: Sequence[str], some: bool = True) -> None:
 def _takes_changes(store: GraphStore, schema: GraphSchema | None) -> bool:
     """Whether what a recommender is told can be written to the store that it was fitted on."""
     reason = store.schema.unwritable() if store.schema.differs() else None
@@ -404,6 +403,7 @@ def _takes_changes(store: GraphStore, schema: GraphSchema | None) -> bool:
     return reason is None
 
 
+def _check_ids(name: str, ids: Sequence[str], some: bool = True) -> None:
     if isinstance(ids, str):
         raise ConfigError(f"{name}={ids!r} is one string; give a list of ids")
     if some and not len(ids):

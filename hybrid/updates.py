@@ -1,15 +1,19 @@
 """Changes to a fitted recommender, the store first and memory second."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+import polars as pl
+
 from kgenre.graph import GraphStore, KnowledgeGraph
-from kgenre.graph.columns import ITEM_ID, USER_ID, WEIGHT
+from kgenre.graph.columns import ITEM_ID, TEXT, USER_ID, WEIGHT
 from kgenre.graph.edit import without_nodes
 
 from . import live
 from .events import Event, read_events
 from .learning import Learning
+from .reviews import read_reviews
 from .standing import Live
 
 
@@ -63,12 +67,47 @@ class Updates(Learning):
         """Take back what a user said of an item."""
         self.remove_interactions([{USER_ID: str(user), ITEM_ID: str(item), WEIGHT: 0.0}])
 
-    def _tell(self, events: Sequence[Event]) -> None:
+    def add_reviews(self, frame: Any, *, scale: tuple[float, float] = (1, 5)) -> pd.DataFrame:
+        """Add what users say of items: a signed interaction each, with its text in the store.
+
+        The opinion is the rating where there is one, else what the text says by a lexicon (English; right of films
+        two times in three, see `kgenre.hybrid.reviews`). A text without an opinion (empty, in another language,
+        neither good nor bad) changes nothing.
+
+        Parameters
+        ----------
+        frame
+            user_id, item_id, text and optionally rating, timestamp and event_id. Of a long text the first 10,000
+            characters are read and kept, without control characters.
+        scale
+            The worst and the best rating; the middle is no opinion.
+
+        Returns
+        -------
+        pandas.DataFrame
+            user_id, item_id, text and weight: what each was taken for, in [-1, 1]; 0 is no opinion.
+
+        Raises
+        ------
+        DataError
+            As `add_interactions`, or if a rating lies outside the scale; nothing has changed then.
+        """
+        reviews, told = read_reviews(frame, scale)
+        with self._changing:
+            items = self.now.base.kg.items.vocabulary
+            events = read_events(told, items, items)
+            said = zip(events, reviews, strict=True)
+            opinions = {event: review.text for event, review in said if review.weight}
+            texts = {event.event_id: text for event, text in opinions.items()}
+            self._tell(list(opinions), texts)
+        return pd.DataFrame(reviews, columns=[USER_ID, ITEM_ID, TEXT, WEIGHT])
+
+    def _tell(self, events: Sequence[Event], texts: Mapping[str, str] | None = None) -> None:
         now = self.now
         events = now.stamped(events)
         cursor = now.current.drift.cursor
         if self._store is not None and events:
-            events, number = self._store.add_events(events)
+            events, number = self._store.add_events(events, texts)
             if cursor is not None and number == cursor.number + 1:
                 cursor = cursor._replace(number=number)
         told = now.told(events)
@@ -93,6 +132,32 @@ class Updates(Learning):
             If a column is missing or of a type it cannot have; nothing has changed then.
         """
         self._add(lambda kg: live.items_delta(kg, frame))
+
+    def update_item(self, item: str, **values: Any) -> None:
+        """Change an item's text, name or properties, or add facts to it: one encoding, nothing is trained.
+
+        Parameters
+        ----------
+        item
+            Its id.
+        **values
+            As the columns of `add_items`; what is not named stays as it is.
+
+        Raises
+        ------
+        UnknownIdError
+            If the item is unknown.
+        DataError
+            As `add_items`; nothing has changed then.
+        """
+        with self._changing:
+            table = self.state.kg.items
+            row = table.vocabulary.get(item)
+            if "text" not in values:
+                # Else it would be made up of what is given.
+                values = {**values, "text": table.texts[row].as_py()}
+            frame = pl.DataFrame({ITEM_ID: [str(item)], **{name: [value] for name, value in values.items()}})
+            self._add(lambda kg: live.items_delta(kg, frame))
 
     def add_facts(self, frame: Any) -> None:
         """Add facts: head_id, relation, tail_id[, head_label, tail_label, weight]; unknown entities become nodes.
