@@ -1,6 +1,7 @@
 """A graph saved in a folder of its own: Parquet, safetensors and JSON, replaced in one step."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,11 +22,11 @@ def is_saved(folder: Path) -> bool:
     return (folder / _INDEX).is_file()
 
 
-def save_graph(kg: KnowledgeGraph, folder: str | Path) -> None:
+def save_graph(kg: KnowledgeGraph, folder: str | Path, more: Callable[[Path], None] | None = None) -> None:
     """Save a graph; an older one in the folder survives whole until the new one is complete.
 
     The node tables are Parquet, the edges safetensors, and ``kgenre-graph.json`` names every file with its
-    sha256.
+    sha256. `more` writes files beside them.
 
     Raises
     ------
@@ -35,8 +36,14 @@ def save_graph(kg: KnowledgeGraph, folder: str | Path) -> None:
     target = VersionedFolder(folder, _INDEX)
     if target.is_foreign():
         raise DataError(f"{folder} exists and is not a saved graph; choose another folder")
+
+    def write(part: Path) -> None:
+        write_snapshot(kg, part)
+        if more is not None:
+            more(part)
+
     try:
-        target.replace(lambda part: write_snapshot(kg, part), {"format": FORMAT})
+        target.replace(write, {"format": FORMAT})
     except (OSError, SafetensorError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
@@ -45,7 +52,12 @@ def save_graph(kg: KnowledgeGraph, folder: str | Path) -> None:
 
 
 def load_graph(folder: str | Path) -> KnowledgeGraph:
-    """Load what `save_graph` saved.
+    """Load what `save_graph` saved; raises what `saved_files` does."""
+    return read_snapshot(saved_files(folder))
+
+
+def saved_files(folder: str | Path) -> Path:
+    """The folder that holds the files of a saved graph, which are those that were saved.
 
     Raises
     ------
@@ -68,4 +80,4 @@ def load_graph(folder: str | Path) -> KnowledgeGraph:
         raise DataError(
             f"{folder}: {changed} is truncated or not the file that was saved; save the graph again"
         )
-    return read_snapshot(part)
+    return part

@@ -14,10 +14,13 @@ from .errors import ConfigError
 from .explore import LIMIT, Exploration, explore, is_cypher
 from .knowledge_graph import KnowledgeGraph
 from .picture import GraphPicture
+from .saved import save_graph, saved_files
 from .schema import GraphSchema
 from .snapshot_cache import cached_snapshot
 from .store_changes import StoreChanges
+from .store_dump import dump_store, is_dump, restore_store
 from .store_explore import StoreSurroundings
+from .store_log import GRAPH, note_change
 from .store_read import read_graph
 from .store_search import StoreSearch
 from .store_state import transaction_number
@@ -210,26 +213,37 @@ class GraphStore(StoreSearch, StoreChanges):
     def export(self, folder: str | Path) -> None:
         """Save the store's content in a folder of its own: Parquet, safetensors and JSON, replaced in one step.
 
-        It is what `snapshot` gives: everything the schema names, without what a recommender wrote back.
+        It is what `snapshot` gives, for `KnowledgeGraph.load` and as a source, and beside it all of the store for
+        `import_`: every node and relationship with all properties, what a recommender wrote back, and indexes.
 
         Raises
         ------
         DataError
             If the folder cannot be written, or holds something else.
         """
-        self.snapshot().save(folder)
+        save_graph(
+            self.snapshot(), folder, lambda part: dump_store(self._bolt, self._server, self.schema, part)
+        )
 
     # -- writing ---------------------------------------------------------------------------------
 
     def import_(self, folder: str | Path) -> None:
-        """Write what `export` saved, from whichever engine.
+        """Write what `export` saved, from whichever engine, or a graph that `KnowledgeGraph.save` saved.
+
+        What is there already is found again, as `write` does; a node without an id is made anew.
 
         Raises
         ------
         DataError
             If there is no saved graph in the folder, or a damaged one.
         """
-        self.write(KnowledgeGraph.load(folder))
+        part = saved_files(folder)
+        if not is_dump(part):
+            self.write(KnowledgeGraph.load(folder))
+            return
+        note_change(self._bolt, GRAPH)
+        restore_store(self._bolt, self._server, part)
+        note_change(self._bolt, GRAPH)
 
     def __enter__(self) -> "GraphStore":
         return self

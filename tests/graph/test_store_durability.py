@@ -12,7 +12,7 @@ import pytest
 
 from kgenre.graph import GraphStore, connect
 
-KILLS = int(os.environ.get("KGENRE_KILLS", "6"))
+KILLS = int(os.environ.get("KGENRE_KILLS", "4"))
 """The full run is KGENRE_KILLS=50."""
 SIZE = 300
 """Users, and as many interactions, of a batch."""
