@@ -22,13 +22,14 @@ from .fusion import learn_weights, standardise, weighted_sum
 from .honesty import peers
 from .signals import SIGNALS, Signal
 from .signals.closed_form import MAX_ITEMS, ClosedFormConfig, SlimConfig
+from .signals.products import DENSE_ITEMS
 from .split import hold_out
 from .state import FitReport, ModelState, histories_of, union
 from .tuning import Fitted, Validation, fit_signal, refit_signal
 
 log = logging.getLogger(__name__)
 
-_DENSE = ("closed_form", "slim", "cold")
+_MOST_ITEMS = {"slim": DENSE_ITEMS, "cold": MAX_ITEMS}
 
 
 @dataclass
@@ -194,8 +195,9 @@ def _possible(name: str, config: HybridConfig, data: SignalData, unseen: bool, r
         return True
     if SIGNALS[name].for_unseen and not unseen:
         return False
-    if name in _DENSE and data.n_items > MAX_ITEMS:
-        run.note(f"signal {name} is left out: {data.n_items} items are more than {MAX_ITEMS} allow")
+    most = _MOST_ITEMS.get(name, data.n_items)
+    if data.n_items > most:
+        run.note(f"signal {name} is left out: {data.n_items} items are more than the {most} it can take")
         return False
     if name == "facts" and not data.facts:
         run.note("signal facts is left out: no fact touches an item")
@@ -234,10 +236,12 @@ def _fit_signals(
 
 
 def _inherit(slim: SlimConfig, found: ClosedFormConfig) -> SlimConfig:
-    shared = ("facts", "text", "idf_power", "text_power", "user_power")
-    return slim.model_copy(
-        update={key: getattr(found, key) for key in shared if key not in slim.model_fields_set}
-    )
+    update = {key: getattr(found, key) for key in ("facts", "text", "idf_power", "text_power", "user_power")}
+    # Its lasso is a penalty too: of the ridge and of dropout it wants less, in proportion.
+    for key in ("regularization", "dropout"):
+        usual, own = (type(part).model_fields[key].default for part in (found, slim))
+        update[key] = getattr(found, key) * own / usual
+    return slim.model_copy(update={key: update[key] for key in update.keys() - slim.model_fields_set})
 
 
 def _fuse(
@@ -278,7 +282,7 @@ def _honesty(
         rows.append((name, "signal", found.ndcg, validation.recall(found.scores), float(weight), verdict))
     if config.baselines:
         with run.stage("peers"):
-            for peer in bar(peers(data.n_items), desc="peers", unit="peer"):
+            for peer in bar(peers(), desc="peers", unit="peer"):
                 found = fit_signal(peer, data, validation, config.tune)
                 recalled = validation.recall(found.scores)
                 verdict = "beaten" if found.ndcg < fused_ndcg else "not beaten"

@@ -8,10 +8,10 @@ from scipy import sparse
 
 from .data import SignalData, diagonal
 from .signals import ClosedForm, MultiHop, Popularity, Signal, SignalConfig
-from .signals.base import ItemSimilaritySignal, keep_largest
-from .signals.closed_form import MAX_ITEMS, ClosedFormConfig
-from .signals.features import without_diagonal
+from .signals.base import ItemSimilaritySignal
+from .signals.closed_form import ClosedFormConfig
 from .signals.multihop import MultiHopConfig
+from .signals.products import largest_products
 
 
 class ItemKNNConfig(SignalConfig):
@@ -27,18 +27,22 @@ class ItemKNN(ItemSimilaritySignal):
     name = "ItemKNN"
     Config: ClassVar[type[SignalConfig]] = ItemKNNConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "neighbours": (200, 50, 100, 400),
-        "shrink": (5.0, 0.0, 50.0),
+        "neighbours": (50, 100, 200, 400),
+        "shrink": (0.0, 5.0, 50.0, 500.0),
     }
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         idf = np.log(data.n_items / np.maximum(data.user_degree, 1.0)) + 1.0
         columns = sparse.csr_matrix(data.likes.T @ diagonal(idf))
-        together = without_diagonal(sparse.csr_matrix(columns @ columns.T))
         norms = np.sqrt(np.asarray(columns.multiply(columns).sum(axis=1)).ravel())
-        rows = np.repeat(np.arange(data.n_items), np.diff(together.indptr))
-        together.data /= norms[rows] * norms[together.indices] + self.config.shrink
-        self.similarity = keep_largest(together, self.config.neighbours)
+
+        def shrunk(block: sparse.csr_matrix, place: slice) -> sparse.csr_matrix:
+            own = np.repeat(norms[place], np.diff(block.indptr))
+            block.data /= (own * norms[block.indices] + self.config.shrink).astype(np.float32)
+            return block
+
+        right = sparse.csr_matrix(columns.T)
+        self.similarity = largest_products(columns, right, self.config.neighbours, shrunk)
         self.blind = data.item_degree == 0
         return self
 
@@ -58,7 +62,9 @@ class EASE(ClosedForm):
 
     name = "EASE"
     Config = EASEConfig
-    search: ClassVar[dict[str, tuple[Any, ...]]] = {"regularization": (400.0, 100.0, 200.0, 800.0)}
+    search: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "regularization": (3.0, 10.0, 30.0, 100.0, 200.0, 400.0, 800.0, 1600.0)
+    }
 
 
 class P3aConfig(MultiHopConfig):
@@ -73,7 +79,7 @@ class P3a(MultiHop):
 
     name = "P3a"
     Config = P3aConfig
-    search: ClassVar[dict[str, tuple[Any, ...]]] = {"alpha": (1.0, 0.7, 1.5)}
+    search: ClassVar[dict[str, tuple[Any, ...]]] = {"alpha": (0.4, 0.7, 1.0, 1.5)}
 
 
 class Pop(Popularity):
@@ -82,7 +88,6 @@ class Pop(Popularity):
     name = "Pop"
 
 
-def peers(n_items: int) -> list[Signal]:
-    """The unfitted peers; without EASE where its inverse is too large."""
-    found: list[Signal] = [Pop(), ItemKNN(), P3a()]
-    return [*found, EASE()] if n_items <= MAX_ITEMS else found
+def peers() -> list[Signal]:
+    """The unfitted peers."""
+    return [Pop(), ItemKNN(), P3a(), EASE()]

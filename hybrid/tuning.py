@@ -92,9 +92,11 @@ class Fitted:
 
 
 def fit_signal(signal: Signal, data: SignalData, validation: Validation, tune: bool) -> Fitted:
-    """Fit a signal; with `tune`, try its `search` values one setting after the other and keep the best.
+    """Fit a signal; with `tune`, look for better values of its `search` settings, one after the other.
 
-    A setting that the user gave is kept. Settings of facts are not tried where there are none, nor those of text.
+    From the value it has, a setting goes down its list of values and then, if that is no good, up, as long as
+    validation gets better: a list may reach far, and most of it is never tried. A setting that the user gave is kept.
+    Settings of facts are not tried where there are none, nor those of text.
     """
     best = _fitted(signal, data, validation)
     if not tune:
@@ -103,13 +105,18 @@ def fit_signal(signal: Signal, data: SignalData, validation: Validation, tune: b
     for setting, values in type(signal).search.items():
         if setting in given or not _matters(setting, data):
             continue
-        for value in values:
-            if value == getattr(best.signal.config, setting):
-                continue
-            config: SignalConfig = best.signal.config.model_copy(update={setting: value})
-            trial = _fitted(type(signal)(config), data, validation)
-            if trial.ndcg > best.ndcg:
+        start = getattr(best.signal.config, setting)
+        lower = sorted((value for value in values if value < start), reverse=True)
+        upper = sorted(value for value in values if value > start)
+        for direction in (lower, upper):
+            for value in direction:
+                config: SignalConfig = best.signal.config.model_copy(update={setting: value})
+                trial = _fitted(type(signal)(config), data, validation)
+                if trial.ndcg <= best.ndcg:
+                    break
                 best = trial
+            if getattr(best.signal.config, setting) != start:
+                break
     log.info("%s: validation ndcg@%d %.4f with %s", signal.name, validation.k, best.ndcg, best.signal.config)
     return best
 

@@ -69,7 +69,7 @@ class Signal:
     name: ClassVar[str]
     Config: ClassVar[type[SignalConfig]] = SignalConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {}
-    """Values to try on validation, one setting after the other in this order."""
+    """Values to try on validation, one setting after the other in this order; see `kgenre.hybrid.tuning`."""
     judges_unseen: ClassVar[bool] = True
     """Whether it is tried on items that nobody has liked; not where a fit costs much and tells little of them."""
     for_unseen: ClassVar[bool] = False
@@ -242,13 +242,20 @@ def unpack(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
 
 
 def keep_largest(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
-    """The `k` largest entries of each row."""
+    """The `k` largest entries of each row; of equal ones those of the lower columns."""
     matrix = sparse.csr_matrix(matrix)
-    counts = np.diff(matrix.indptr)
-    if not (counts > k).any():
+    long = np.flatnonzero(np.diff(matrix.indptr) > k)
+    if not len(long):
         return matrix
-    rows = np.repeat(np.arange(matrix.shape[0]), counts)
-    order = np.lexsort((matrix.indices, -matrix.data, rows))
-    rank = np.arange(matrix.nnz) - matrix.indptr[rows]
-    kept = np.sort(order[rank < k])
-    return sparse.csr_matrix((matrix.data[kept], (rows[kept], matrix.indices[kept])), shape=matrix.shape)
+    matrix.sort_indices()
+    kept = np.ones(matrix.nnz, dtype=bool)
+    for row in long:
+        own = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        values = matrix.data[own]
+        least = np.partition(values, -k)[-k]
+        chosen = values > least
+        ties = np.flatnonzero(values == least)
+        chosen[ties[: k - int(np.count_nonzero(chosen))]] = True
+        kept[own] = chosen
+    ends = np.concatenate(([0], np.cumsum(kept)))[matrix.indptr]
+    return sparse.csr_matrix((matrix.data[kept], matrix.indices[kept], ends), shape=matrix.shape)

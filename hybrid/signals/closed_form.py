@@ -10,7 +10,17 @@ from kgenre.graph.errors import ConfigError
 from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
 from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, dense
-from .features import fact_columns, fact_features, facts_cosine, text_column, text_cosine
+from .features import (
+    NEIGHBOURS,
+    fact_columns,
+    fact_features,
+    facts_cosine,
+    text_column,
+    text_cosine,
+    text_neighbours,
+)
+from .neighbourhood import neighbourhood_form
+from .products import DENSE_ITEMS
 from .split import LARGEST, Float, Split, dense_columns, split_row
 
 MAX_ITEMS = 20_000
@@ -52,25 +62,23 @@ class ClosedForm(ItemSimilaritySignal):
     ``B = Bt - P diag(diag Bt / diag P)``. With M0 = 0 it is EDLAE; with p = 0 also, EASE. The prior is ours: it carries
     what is known of an item that few have liked, and fades where the data speak.
 
-    Raises
-    ------
-    ConfigError
-        From `fit`, above 20,000 items.
+    Above `DENSE_ITEMS` items a column is solved over the items nearest to it; see `neighbourhood_form`.
     """
 
     name = "closed_form"
     learns = "table"
     Config: ClassVar[type[SignalConfig]] = ClosedFormConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "regularization": (300.0, 100.0, 600.0, 1000.0),
-        "facts": (0.15, 0.0, 0.07, 0.3),
-        "text": (0.1, 0.0, 0.03, 0.2),
-        "dropout": (0.3, 0.1, 0.5),
-        "user_power": (0.25, 0.0, 0.5),
+        "regularization": (3.0, 10.0, 30.0, 100.0, 300.0, 600.0, 1000.0, 2000.0),
+        "facts": (0.0, 0.07, 0.15, 0.3, 0.6),
+        "text": (0.0, 0.03, 0.1, 0.2, 0.4),
+        "dropout": (0.0, 0.1, 0.3, 0.5, 0.7, 0.85),
+        "user_power": (0.0, 0.25, 0.5, 0.75, 1.0),
     }
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
-        check_size(self.name, data.n_items)
+        if data.n_items > DENSE_ITEMS:
+            return self._fit_nearest(data)
         gram, penalty, prior = self.system(data)
         target = gram + penalty[:, None] * prior
         gram[np.diag_indices_from(gram)] += penalty
@@ -89,6 +97,8 @@ class ClosedForm(ItemSimilaritySignal):
         """
         if moves.same_items:
             return self
+        if moves.n_items > DENSE_ITEMS:
+            return self._extend_nearest(data, moves)
         moved = type(self)(self.config)
         here, new = moves.items[moves.items >= 0], moves.new_items
         weights = np.zeros((moves.n_items, moves.n_items), dtype=np.float32)
@@ -104,6 +114,47 @@ class ClosedForm(ItemSimilaritySignal):
         moved.blind = moves.rows_of(self.blind)
         moved.blind[new] = ~prior[:, new].any(axis=0)
         return moved
+
+    def _fit_nearest(self, data: SignalData) -> Self:
+        root, penalty = self._root(data)
+        prior = nearest_prior(data, self.config)
+        self.similarity = neighbourhood_form(root, penalty, prior, NEIGHBOURS)
+        self.blind = np.asarray((data.item_degree == 0) & ~_has_prior(prior))
+        return self
+
+    def _extend_nearest(self, data: SignalData, moves: Moves) -> Signal:
+        moved, new = type(self)(self.config), moves.new_items
+        root, penalty = self._root(data.as_learned)
+        prior = nearest_prior(data, self.config)
+        old = sparse.coo_matrix(self.similarity)
+        rows, columns = moves.items[old.row], moves.items[old.col]
+        kept = (rows >= 0) & (columns >= 0)
+        added = sparse.coo_matrix(neighbourhood_form(root, penalty, prior, NEIGHBOURS, new))
+        said = sparse.coo_matrix(prior[new])
+        # The row of a new item is its prior, in columns of other new items too: those are in `added` as well.
+        fresh = np.isin(added.row, new, invert=True)
+        values = np.concatenate((old.data[kept], added.data[fresh], said.data)).astype(np.float32)
+        row = np.concatenate((rows[kept], added.row[fresh], new[said.row])).astype(np.int64)
+        column = np.concatenate((columns[kept], new[added.col[fresh]], said.col)).astype(np.int64)
+        moved.similarity = sparse.csr_matrix((values, (row, column)), shape=(moves.n_items, moves.n_items))
+        moved.blind = moves.rows_of(self.blind)
+        moved.blind[new] = ~_has_prior(prior)[new]
+        return moved
+
+    def _root(self, data: SignalData) -> tuple[sparse.csr_matrix, FloatArray]:
+        """The likes, scaled so that their product with themselves is the Gram matrix, and the penalty per row."""
+        users = self._user_weights(data)
+        root = sparse.csr_matrix(diagonal(np.sqrt(users)) @ data.likes)
+        return root, self._penalty(np.asarray(root.power(2).sum(axis=0), dtype=np.float32).ravel())
+
+    def _user_weights(self, data: SignalData) -> FloatArray:
+        users = np.maximum(data.user_degree, 1.0) ** -self.config.user_power
+        return np.asarray(users / (users.mean() if len(users) else 1.0), dtype=np.float32)
+
+    def _penalty(self, own: FloatArray) -> FloatArray:
+        """L, by the diagonal of the Gram matrix."""
+        shrink = self.config.dropout / (1 - self.config.dropout)
+        return np.asarray(self.config.regularization + shrink * own, dtype=np.float32)
 
     def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:
         """B is linear in its prior mean, so what the prior's facts and text put into it is exact.
@@ -174,12 +225,9 @@ class ClosedForm(ItemSimilaritySignal):
 
     def regularised(self, data: SignalData) -> tuple[FloatArray, FloatArray]:
         """Gram matrix and penalty per row."""
-        config = self.config
-        users = np.maximum(data.user_degree, 1.0) ** -config.user_power
-        users /= users.mean() if len(users) else 1.0
-        gram = np.asarray((data.likes.T @ diagonal(users) @ data.likes).toarray(), dtype=np.float32)
-        shrink = config.dropout / (1 - config.dropout)
-        return gram, (config.regularization + shrink * np.diag(gram)).astype(np.float32)
+        users = diagonal(self._user_weights(data))
+        gram = np.asarray((data.likes.T @ users @ data.likes).toarray(), dtype=np.float32)
+        return gram, self._penalty(np.diag(gram))
 
     def system(self, data: SignalData) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Gram matrix, penalty per row and prior mean."""
@@ -196,6 +244,20 @@ def knowledge_prior(data: SignalData, config: Any) -> FloatArray:
     return prior
 
 
+def nearest_prior(data: SignalData, config: Any) -> sparse.csr_matrix:
+    """The same where the catalogue is large, as CSR: of the nearest items alone."""
+    prior = sparse.csr_matrix((data.n_items, data.n_items)).astype(np.float32)
+    if config.facts:
+        prior = prior + config.facts * facts_cosine(data, config.idf_power)
+    if config.text:
+        prior = prior + config.text * text_neighbours(data, config.text_power)
+    return sparse.csr_matrix(prior, dtype=np.float32)
+
+
+def _has_prior(prior: sparse.csr_matrix) -> npt.NDArray[np.bool_]:
+    return np.bincount(prior.indices, minlength=prior.shape[1]) > 0
+
+
 def inverted(matrix: FloatArray) -> FloatArray:
     """Inverse of a symmetric positive definite float32 matrix (overwritten), by Cholesky."""
     lapack: Any = linalg.lapack
@@ -208,11 +270,11 @@ def inverted(matrix: FloatArray) -> FloatArray:
     return inverse
 
 
-def check_size(name: str, n_items: int) -> None:
+def check_size(name: str, n_items: int, most: int = MAX_ITEMS) -> None:
     """Refuse a dense (n_items, n_items) matrix that is too large."""
-    if n_items > MAX_ITEMS:
+    if n_items > most:
         raise ConfigError(
-            f"signal {name!r} inverts a dense {n_items} x {n_items} matrix, more than {MAX_ITEMS} items allow; "
+            f"signal {name!r} inverts a dense {n_items} x {n_items} matrix, more than {most} items allow; "
             "leave it out of `signals`"
         )
 
@@ -238,7 +300,7 @@ class Slim(ClosedForm):
     search: ClassVar[dict[str, tuple[Any, ...]]] = {}
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
-        check_size(self.name, data.n_items)
+        check_size(self.name, data.n_items, DENSE_ITEMS)
         config = self.config
         gram, penalty, prior = self.system(data)
         rho = float(np.diag(gram).mean()) + config.regularization

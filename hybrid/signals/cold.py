@@ -82,10 +82,10 @@ class Cold(ItemSimilaritySignal):
     learns = "table"
     Config: ClassVar[type[SignalConfig]] = ColdConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "ridge": (1.5, 0.5, 4.0),
-        "regularization": (200.0, 50.0, 800.0),
-        "text": (0.1, 0.0, 0.4, 2.0),
-        "facts": (0.1, 0.0, 0.4, 2.0),
+        "ridge": (0.2, 0.5, 1.5, 4.0, 10.0),
+        "regularization": (3.0, 12.0, 50.0, 200.0, 800.0),
+        "text": (0.0, 0.1, 0.4, 2.0, 6.0),
+        "facts": (0.0, 0.1, 0.4, 2.0, 6.0),
     }
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102

@@ -28,7 +28,7 @@ class Facts(ItemSimilaritySignal):
     name = "facts"
     speaks_of = "facts"
     Config = FactsConfig
-    search: ClassVar[dict[str, tuple[Any, ...]]] = {"idf_power": (1.5, 1.0, 2.0)}
+    search: ClassVar[dict[str, tuple[Any, ...]]] = {"idf_power": (0.5, 1.0, 1.5, 2.0, 3.0)}
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         self.similarity = keep_largest(facts_cosine(data, self.config.idf_power), self.config.neighbours)

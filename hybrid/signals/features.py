@@ -11,6 +11,12 @@ from kgenre.graph.features import FactFeatures
 from kgenre.graph.features import fact_features as features_of
 from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
+from .products import DENSE_ITEMS, affordable, largest_products, nearest_vectors
+
+NEIGHBOURS = 100
+"""Of each item, where a catalogue is too large for a whole item-item matrix."""
+MOST_TERMS = 2e9
+"""Terms that a product of fact features adds up at most: about a minute."""
 WORD = re.compile(r"\w+")
 
 
@@ -23,11 +29,18 @@ def fact_features(data: SignalData) -> FactFeatures:
 
 
 def facts_cosine(data: SignalData, power: float) -> sparse.csr_matrix:
-    """Cosine of the items' idf-weighted fact rows, zero diagonal; CSR of shape (n_items, n_items)."""
+    """Cosine of the items' idf-weighted fact rows, zero diagonal; CSR of shape (n_items, n_items).
+
+    Above `DENSE_ITEMS` items each row holds the `NEIGHBOURS` nearest, and entities that join too many do not count.
+    """
     key = f"facts_cosine {power}"
     if key not in data._knowledge:
         weighted = fact_features(data).weighted(power)
-        data._knowledge[key] = without_diagonal(weighted @ weighted.T)
+        if data.n_items <= DENSE_ITEMS:
+            data._knowledge[key] = without_diagonal(weighted @ weighted.T)
+        else:
+            few = affordable(weighted, MOST_TERMS)
+            data._knowledge[key] = largest_products(few, sparse.csr_matrix(few.T), NEIGHBOURS)
     cosine: sparse.csr_matrix = data._knowledge[key]
     return cosine
 
@@ -72,6 +85,20 @@ def text_cosine(data: SignalData, power: float) -> FloatArray:
         data._knowledge[key] = cosine
     result: FloatArray = data._knowledge[key]
     return result
+
+
+def text_neighbours(data: SignalData, power: float) -> sparse.csr_matrix:
+    """`text_cosine` as CSR; above `DENSE_ITEMS` items each row holds the `NEIGHBOURS` nearest."""
+    if data.n_items <= DENSE_ITEMS:
+        return sparse.csr_matrix(text_cosine(data, power))
+    key = f"text_neighbours {power}"
+    if key not in data._knowledge:
+        near = sparse.csr_matrix((data.n_items, data.n_items)).astype(np.float32)
+        if data.item_text is not None:
+            near = nearest_vectors(np.nan_to_num(unit(centred(data.item_text))), NEIGHBOURS, power)
+        data._knowledge[key] = near
+    found: sparse.csr_matrix = data._knowledge[key]
+    return found
 
 
 def word_features(data: SignalData, power: float) -> sparse.csr_matrix:

@@ -8,7 +8,8 @@ from scipy import sparse
 from kgenre.hybrid.data import SignalData, diagonal
 
 from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, keep_largest
-from .features import fact_columns, fact_features
+from .features import MOST_TERMS, fact_columns, fact_features
+from .products import DENSE_ITEMS, affordable, largest_products
 from .split import Float, Split, dense_columns, split_row
 
 
@@ -45,18 +46,21 @@ class MultiHop(ItemSimilaritySignal):
     learns = "table"
     Config = MultiHopConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "beta": (0.6, 0.4, 0.8),
-        "alpha": (1.0, 0.8, 1.2),
-        "fact_share": (0.2, 0.0, 0.1, 0.4),
+        "beta": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+        "alpha": (0.4, 0.6, 0.8, 1.0, 1.2, 1.5),
+        "fact_share": (0.0, 0.1, 0.2, 0.4, 0.7),
     }
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         config = self.config
-        users = user_walks(data, config.alpha, config.beta)
-        facts = fact_walks(data)
-        share = config.fact_share
-        walks = (1 - share) * _per_step(users) + share * _per_step(facts)
-        self.similarity = keep_largest(sparse.csr_matrix(walks, dtype=np.float32), config.neighbours)
+        if data.n_items > DENSE_ITEMS:
+            self.similarity = _largest_walks(data, config)
+        else:
+            users = user_walks(data, config.alpha, config.beta)
+            facts = fact_walks(data)
+            share = config.fact_share
+            walks = (1 - share) * _per_step(users) + share * _per_step(facts)
+            self.similarity = keep_largest(sparse.csr_matrix(walks, dtype=np.float32), config.neighbours)
         reached = np.bincount(self.similarity.indices, minlength=data.n_items)
         self.blind = reached == 0
         return self
@@ -67,7 +71,7 @@ class MultiHop(ItemSimilaritySignal):
 
     def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:
         """Walks through facts, one by one; the rest are those through users."""
-        if not self.config.fact_share or not data.facts:
+        if not self.config.fact_share or not data.facts or data.n_items > DENSE_ITEMS:
             return super().split(history, item, data)
         features = fact_features(data)
         scale = self.config.fact_share * _factor(fact_walks(data))
@@ -83,6 +87,31 @@ class MultiHop(ItemSimilaritySignal):
 
     def with_facts(self, before: SignalData, after: SignalData) -> Signal:  # noqa: D102
         return type(self)(self.config).fit(after.as_learned)
+
+
+def _largest_walks(data: SignalData, config: MultiHopConfig) -> sparse.csr_matrix:
+    """Both kinds of walk where there are too many to hold: the most likely ends of each start alone."""
+    discount = diagonal(np.maximum(data.item_degree, 1.0) ** -config.beta)
+    there, back = _transition(data.likes.T, config.alpha), _transition(data.likes, config.alpha)
+    back = sparse.csr_matrix(back @ discount)
+    few = affordable(fact_features(data).matrix, MOST_TERMS)
+    out, home = _transition(few, 1.0), _transition(few.T, 1.0)
+    share = config.fact_share
+    # One product of both: a walk's first step goes to a user or to a fact, its second to an item.
+    first = sparse.hstack(
+        [(1 - share) * _product_factor(there, back) * there, share * _product_factor(out, home) * out]
+    )
+    second = sparse.vstack([back, home])
+    return largest_products(sparse.csr_matrix(first), sparse.csr_matrix(second), config.neighbours)
+
+
+def _product_factor(first: sparse.csr_matrix, second: sparse.csr_matrix) -> float:
+    """`_factor` of the walks of two steps that do not return, without computing them."""
+    ends = first @ np.asarray(second.sum(axis=1)).ravel()
+    returns = np.asarray(first.multiply(second.T).sum(axis=1)).ravel()
+    walks = np.asarray(ends - returns, dtype=np.float64)
+    total = float(walks.sum())
+    return int((walks > 1e-9).sum()) / total if total > 0 else 1.0
 
 
 def user_walks(data: SignalData, alpha: float, beta: float) -> sparse.csr_matrix:

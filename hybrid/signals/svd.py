@@ -12,10 +12,8 @@ from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
 from .base import Moves, Signal, SignalConfig
 from .features import fact_columns, fact_features, facts_cosine, text_column, text_cosine
+from .products import DENSE_ITEMS
 from .split import LARGEST, Float, Split, dense_columns, split_row
-
-DENSE_ITEMS = 8_000
-"""Up to this many items the kernel is a dense matrix with text in it; above, an operator without."""
 
 
 class ScaledSVDConfig(SignalConfig):
@@ -53,8 +51,8 @@ class ScaledSVD(Signal):
     learns = "table"
     Config: ClassVar[type[SignalConfig]] = ScaledSVDConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "embedding_size": (64, 128, 256),
-        "identity": (1.0, 0.3, 3.0),
+        "embedding_size": (16, 32, 64, 128, 256),
+        "identity": (0.1, 0.3, 1.0, 3.0),
     }
     inward: FloatArray
     outward: FloatArray

@@ -2,12 +2,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
-from scipy import sparse
 
 from kgenre.hybrid.data import SignalData
 
 from .base import ItemSimilaritySignal, SignalConfig, keep_largest
-from .features import text_cosine
+from .features import text_neighbours
 
 
 class TextConfig(SignalConfig):
@@ -26,11 +25,10 @@ class TextCosine(ItemSimilaritySignal):
     name = "text"
     speaks_of = "text"
     Config = TextConfig
-    search: ClassVar[dict[str, tuple[Any, ...]]] = {"power": (2.0, 1.0, 4.0)}
+    search: ClassVar[dict[str, tuple[Any, ...]]] = {"power": (1.0, 2.0, 4.0, 8.0)}
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
-        cosine = sparse.csr_matrix(text_cosine(data, self.config.power))
-        self.similarity = keep_largest(cosine, self.config.neighbours)
+        self.similarity = keep_largest(text_neighbours(data, self.config.power), self.config.neighbours)
         if data.item_text is None:
             self.blind = np.ones(data.n_items, dtype=bool)
         else:

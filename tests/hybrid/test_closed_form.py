@@ -7,7 +7,6 @@ from kgenre.graph.errors import ConfigError
 from kgenre.hybrid.data import SignalData
 from kgenre.hybrid.honesty import EASE, EASEConfig
 from kgenre.hybrid.signals.closed_form import (
-    MAX_ITEMS,
     ClosedForm,
     ClosedFormConfig,
     Slim,
@@ -15,6 +14,7 @@ from kgenre.hybrid.signals.closed_form import (
     inverted,
     knowledge_prior,
 )
+from kgenre.hybrid.signals.products import DENSE_ITEMS
 
 PLAIN = {"dropout": 0.0, "facts": 0.0, "text": 0.0, "user_power": 0.0}
 
@@ -117,9 +117,8 @@ def test_a_matrix_that_has_no_inverse_asks_for_more_regularization():
         inverted(np.zeros((2, 2), dtype=np.float32))
 
 
-@pytest.mark.parametrize("signal", [ClosedForm(), Slim()], ids=lambda signal: signal.name)
-def test_too_many_items_are_refused_before_the_memory_is_gone(signal: ClosedForm):
-    likes = sparse.csr_matrix((2, MAX_ITEMS + 1), dtype=np.float32)
-    many = SignalData(likes=likes, facts={}, n_users=2, n_nodes=MAX_ITEMS + 3)
-    with pytest.raises(ConfigError, match=rf"20001 x 20001.*{MAX_ITEMS} items.*leave it out"):
-        signal.fit(many)
+def test_too_many_items_are_refused_before_the_memory_is_gone():
+    likes = sparse.csr_matrix((2, DENSE_ITEMS + 1), dtype=np.float32)
+    many = SignalData(likes=likes, facts={}, n_users=2, n_nodes=DENSE_ITEMS + 3)
+    with pytest.raises(ConfigError, match=r"8001 x 8001.*8000 items.*leave it out"):
+        Slim().fit(many)

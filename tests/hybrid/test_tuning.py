@@ -25,9 +25,10 @@ def test_the_best_of_the_values_tried_is_kept(split: tuple[SignalData, Validatio
     start = fit_signal(MultiHop(), data, validation, tune=False)
     assert start.signal.config == MultiHopConfig()
     assert found.ndcg >= start.ndcg
-    # The last setting was tried with all others as they were found.
+    # The last setting was tried with all others as they were found: its neighbours in the list are no better.
     setting, values = list(MultiHop.search.items())[-1]
-    for value in values:
+    place = values.index(getattr(found.signal.config, setting))
+    for value in values[max(place - 1, 0) : place + 2]:
         config = found.signal.config.model_copy(update={setting: value})
         assert validation.ndcg(MultiHop(config).fit(data).score(validation.histories)) <= found.ndcg
     assert found.ndcg == pytest.approx(validation.ndcg(found.scores))
@@ -56,7 +57,38 @@ def test_settings_of_facts_are_not_tried_where_there_are_none(split: tuple[Signa
     bare = SignalData(likes=data.likes, facts={}, n_users=data.n_users, n_nodes=data.n_nodes)
     fit_signal(Counted(), bare, validation, tune=True)
     assert {config.fact_share for config in Counted.tried} == {MultiHopConfig().fact_share}
-    assert len({config.beta for config in Counted.tried}) == 3
+    assert len({config.beta for config in Counted.tried}) >= 3
+
+
+class Hill(Popularity):
+    """A signal whose validation figure is best at a half-life of 4 days, and how often it was fitted."""
+
+    search: ClassVar[dict[str, tuple[Any, ...]]] = {"half_life_days": (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)}
+    tried: ClassVar[list[float]] = []
+
+    def fit(self, data: SignalData) -> "Hill":
+        self.tried.append(self.config.half_life_days)
+        super().fit(data)
+        return self
+
+    def score(self, histories: sparse.csr_matrix) -> Any:
+        noise = np.random.default_rng(0).random(histories.shape)
+        return np.where(
+            noise < abs(np.log2(self.config.half_life_days) - 2) / 5, -noise, super().score(histories)
+        )
+
+
+@pytest.mark.parametrize("start", [1.0, 16.0])
+def test_a_setting_moves_on_as_long_as_validation_gets_better(
+    split: tuple[SignalData, Validation], start: float
+):
+    data, validation = split
+    Hill.tried.clear()
+    config = Hill.Config.model_construct(set(), half_life_days=start)
+    found = fit_signal(Hill(config), data, validation, tune=True)
+    assert found.signal.config.half_life_days == 4.0
+    # Neither far beyond the best value nor twice at the same.
+    assert len(Hill.tried) == len(set(Hill.tried)) <= 5
 
 
 def test_only_so_many_users_are_looked_at(split: tuple[SignalData, Validation]):
