@@ -35,7 +35,8 @@ def explain(model: Model, user: User, item: Item, format: Format = "text", langu
         typer.echo(f"\nthe strongest evidence of each signal (of {len(found.evidence):,} pieces):")
         shown = found.evidence.groupby("signal", sort=False).head(_ROWS)
         columns = ["signal", "kind", "contribution", "name", "relation", "people", "how"]
-        typer.echo(shown[columns].to_string(index=False, float_format="{:.4f}".format, na_rep=""))
+        shown = shown[columns].astype({"people": object}).fillna("")
+        typer.echo(shown.to_string(index=False, float_format="{:.4f}".format))
 
 
 def why_not(

@@ -1,12 +1,15 @@
-"""Fact paths as a small inline SVG: what was liked, what connects, what is recommended."""
+"""Reasons as a small inline SVG: what was liked, what connects, what is recommended."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 from kgenre.graph import KnowledgeGraph
 
 from .paths import FactPath
 from .phrases import relation_words
+from .reasons import Reason
+from .wording import Wording
 
 _WIDTH, _BOX, _HEIGHT, _STEP = 700, 186, 30, 52
 _LEFT, _MIDDLE, _RIGHT = _BOX / 2 + 1, _WIDTH / 2, _WIDTH - _BOX / 2 - 1
@@ -14,39 +17,90 @@ _FITS = 25
 """Letters of 13 px in a box; a longer name is cut, and whole in its tooltip."""
 
 
-def path_picture(kg: KnowledgeGraph, paths: Sequence[FactPath]) -> str:
-    """An SVG element of paths that all end in one item; nodes that several share are drawn once."""
-    starts = list(dict.fromkeys(path.start for path in paths))
-    entities = list(dict.fromkeys((path.relation, path.entity) for path in paths if path.entity is not None))
-    rows = max(len(starts), len(entities))
+@dataclass(frozen=True)
+class Through:
+    """What leads from something liked to the item, when it is no fact.
+
+    Attributes
+    ----------
+    start
+        Id of what was liked.
+    middle
+        What stands between, in words.
+    words
+        What both edges say.
+    kind
+        ``people`` or ``words``.
+    """
+
+    start: str
+    middle: str
+    words: str
+    kind: str
+
+
+def reason_picture(kg: KnowledgeGraph, reasons: Sequence[Reason], item: int, wording: Wording) -> str:
+    """What a list's reasons for an item look like; empty where there is nothing to draw."""
+    paths = [path for reason in reasons for path in reason.paths]
+    through = []
+    for reason in reasons:
+        liked = kg.items.vocabulary.get(reason.evidence) if isinstance(reason.evidence, str) else item
+        if reason.kind == "history" and liked != item:
+            n = wording.both_liked(liked, item)
+            if n:
+                people = f"{n:,} people" if n > 1 else "1 person"
+                through.append(Through(str(reason.evidence), people, "liked", "people"))
+        elif reason.kind == "text" and liked != item:
+            common = ", ".join(wording.common_words(liked, item))
+            if common:
+                through.append(Through(str(reason.evidence), common, "speaks of", "words"))
+    if not paths and not through:
+        return ""
+    return path_picture(kg, paths, through, kg.items.vocabulary[item])
+
+
+def path_picture(
+    kg: KnowledgeGraph, paths: Sequence[FactPath], through: Sequence[Through] = (), end: str | None = None
+) -> str:
+    """An SVG element of what leads to one item; nodes that several share are drawn once."""
+    starts = list(dict.fromkeys([str(one.start) for one in paths] + [one.start for one in through]))
+    entities: list[tuple[str, str]] = list(
+        dict.fromkeys((path.relation, path.entity) for path in paths if path.entity is not None)
+    )
+    middles: list[tuple[str, str] | Through] = [*entities, *through]
+    rows = max(len(starts), len(middles))
     height = rows * _STEP - (_STEP - _HEIGHT) + 18
     left = dict(zip(starts, _spread(len(starts), height), strict=True))
-    middle = dict(zip(entities, _spread(len(entities), height), strict=True))
-    end = paths[0].end
+    middle = dict(zip(middles, _spread(len(middles), height), strict=True))
+    end = paths[0].end if end is None else end
     lines: list[str] = []
     labels: list[str] = []
     for path in paths:
         words = relation_words(path.relation.removesuffix("^-1"))
+        start = left[str(path.start)]
         if path.entity is None:
-            lines.append(_line(_LEFT, left[path.start], _RIGHT, height / 2))
-            labels.append(_label(_MIDDLE, (left[path.start] + height / 2) / 2, words))
+            lines.append(_line(_LEFT, start, _RIGHT, height / 2))
+            labels.append(_label(_MIDDLE, (start + height / 2) / 2, words))
             continue
         y = middle[path.relation, path.entity]
-        lines.append(_line(_LEFT, left[path.start], _MIDDLE, y))
-        labels.append(_label((_LEFT + _MIDDLE) / 2, (left[path.start] + y) / 2, words))
-    for (relation, _), y in middle.items():
+        lines.append(_line(_LEFT, start, _MIDDLE, y))
+        labels.append(_label((_LEFT + _MIDDLE) / 2, (start + y) / 2, words))
+    for one in through:
+        lines.append(_line(_LEFT, left[one.start], _MIDDLE, middle[one]))
+        labels.append(_label((_LEFT + _MIDDLE) / 2, (left[one.start] + middle[one]) / 2, one.words))
+    for key, y in middle.items():
+        words = key.words if isinstance(key, Through) else relation_words(key[0].removesuffix("^-1"))
         lines.append(_line(_MIDDLE, y, _RIGHT, height / 2))
-        words = relation_words(relation.removesuffix("^-1"))
         labels.append(_label((_MIDDLE + _RIGHT) / 2, (y + height / 2) / 2, words))
     items = kg.items
-    boxes = [
-        _box(_LEFT, y, items.name(items.vocabulary.get(str(start))), "liked") for start, y in left.items()
-    ]
+    boxes = [_box(_LEFT, y, items.name(items.vocabulary.get(start)), "liked") for start, y in left.items()]
     for path in paths:
         if path.entity is not None:
             boxes.append(_box(_MIDDLE, middle[path.relation, path.entity], _entity_name(kg, path), "entity"))
+    boxes += [_box(_MIDDLE, middle[one], one.middle, one.kind) for one in through]
     boxes.append(_box(_RIGHT, height / 2, items.name(items.vocabulary.get(end)), "goal"))
-    described = escape("; ".join(path.text for path in paths))
+    told = [path.text for path in paths] + [f"{one.middle}: {one.words}" for one in through]
+    described = escape("; ".join(told))
     return (
         f'<svg class="paths" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{described}">'
         + "".join([*dict.fromkeys(lines), *dict.fromkeys(labels), *dict.fromkeys(boxes)])
@@ -61,7 +115,9 @@ def _entity_name(kg: KnowledgeGraph, path: FactPath) -> str:
     for node in matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]:
         table, place = kg.locate(int(node))
         if table.vocabulary[place] == path.entity:
-            return table.name(place)
+            # "Names, never ids": what has none is called by what it is.
+            name: str | None = table.names[place].as_py()
+            return name or f"a {table.label} without a name"
     raise AssertionError(f"{path} is not a path of this graph")
 
 

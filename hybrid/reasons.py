@@ -190,6 +190,8 @@ def written(
     ids = kg.items.vocabulary
     liked = int(history.indices[draft.place]) if draft.place >= 0 else item
     fond = draft.place < 0 or float(history.data[draft.place]) > 0
+    # That something disliked is liked by those who like the item speaks against it, as it should.
+    alike = (draft.contribution > 0) == fond
     paths: tuple[FactPath, ...] = ()
     evidence: str | FactPath = ids[liked]
     kind: Any = "text" if draft.kind == "described" else draft.kind
@@ -206,11 +208,11 @@ def written(
     elif draft.kind == "average":
         words = wording.phrases.say("average")
     elif draft.kind == "history":
-        words = wording.history(liked, item, fond)
+        words = wording.history(liked, item, fond, alike)
     elif draft.kind == "text":
-        words = wording.text(liked, item, fond)
+        words = wording.text(liked, item, fond, alike)
     else:
-        words = wording.described(liked, item, fond)
+        words = wording.described(liked, item, fond, alike)
     return Reason(kind, evidence, draft.contribution, words, draft.signals, measured, paths)
 
 
@@ -224,7 +226,7 @@ def _paths(
     liked = [int(history.indices[place]) for place in order if history.data[place] > 0]
     disliked = [int(history.indices[place]) for place in order if history.data[place] < 0]
     between = kg.n_users <= node < kg.n_users + kg.n_items
-    words = wording.fact(draft.fact, item, liked, disliked)
+    words = wording.fact(draft.fact, item, liked, disliked, draft.contribution > 0)
     entity = None if between else wording.id_of(node)
     ids = kg.items.vocabulary
     if not between and entity is None:

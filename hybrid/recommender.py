@@ -284,7 +284,8 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
     def report(self, users: Sequence[str] = ()) -> str:
         """One HTML page of the model and of some users' lists with reasons; see `kgenre.hybrid.report.report`."""
         _check_ids("users", users, some=False)
-        return report(self.state, users)
+        state = self.state
+        return report(state, users, self._data(state))
 
     @property
     def text_encoder(self) -> TextEncoder:

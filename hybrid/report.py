@@ -8,19 +8,24 @@ import pandas as pd
 
 from kgenre.graph.progress import bar
 
+from .attribution import explaining_data
+from .data import SignalData
 from .explanation import Explanation, explain
-from .path_picture import path_picture
+from .path_picture import reason_picture
+from .phrases import Phrases
 from .ranking import rank
+from .report_changes import what_would_change
 from .report_style import STYLE
 from .state import ModelState
-from .taste import preferences
+from .taste import preferences, profile
+from .wording import Wording
 
 LENGTH = 10
 """Items listed for each user."""
 _CHANCE = {True: "beyond chance", False: "may be chance"}
 
 
-def report(state: ModelState, users: Sequence[str] = ()) -> str:
+def report(state: ModelState, users: Sequence[str] = (), data: SignalData | None = None) -> str:
     """The page: how good the model is and what it is made of, then a section for each user.
 
     Parameters
@@ -29,16 +34,19 @@ def report(state: ModelState, users: Sequence[str] = ()) -> str:
         The fitted model.
     users
         User ids; nobody else's id, and nobody's name, is on the page.
+    data
+        See `kgenre.hybrid.attribution.explaining_data`; None takes it without text vectors.
 
     Raises
     ------
     UnknownIdError
         For an unknown user, with the nearest ids.
     """
+    data = explaining_data(state) if data is None else data
     known = dict.fromkeys(str(user) for user in users)
     rows = {user: state.kg.users.vocabulary.get(user) for user in known}
     sections = [
-        _user(state, user, row)
+        _user(state, user, row, data)
         for user, row in bar(rows.items(), total=len(rows), desc="report", unit="user")
     ]
     links = "".join(f'<li><a href="#user-{place}">{escape(user)}</a></li>' for place, user in enumerate(rows))
@@ -110,43 +118,36 @@ def _honesty(state: ModelState) -> str:
 # -- a user --------------------------------------------------------------------------------------------
 
 
-def _user(state: ModelState, user: str, row: int) -> str:
+def _user(state: ModelState, user: str, row: int, data: SignalData) -> str:
     history, seen = state.histories[row], state.seen[row]
     ranked = rank(state, history, seen, min(LENGTH, state.kg.n_items)).items[0]
-    items = [
-        _item(state, place, explain(state, history, seen, int(item)))
-        for place, item in enumerate(ranked[ranked >= 0], 1)
-    ]
+    found = [(int(item), explain(state, history, seen, int(item), data=data)) for item in ranked[ranked >= 0]]
+    items = [_item(state, place, item, why) for place, (item, why) in enumerate(found, 1)]
     listed = f'<ol class="list">{"".join(items)}</ol>' if items else "<p>Nothing is left to recommend.</p>"
-    return f"<h2>User {escape(user)}</h2>{_taste(state, row)}<h3>Recommended</h3>{listed}"
+    changes = what_would_change(state, history, seen, [why for _, why in found], data) if history.nnz else []
+    lines = "".join(f"<li>{escape(change)}</li>" for change in changes)
+    change = f'<h3>What would change it</h3><ul class="changes">{lines}</ul>' if changes else ""
+    return f"<h2>User {escape(user)}</h2>{_taste(state, row)}<h3>Recommended</h3>{listed}{change}"
 
 
 def _taste(state: ModelState, row: int) -> str:
     kg, history = state.kg, state.histories[row]
-    liked = history.indices[history.data > 0]
-    disliked = history.nnz - len(liked)
     if not history.nnz:
         return "<p>No interactions: the list is by popularity.</p>"
-    popularity = np.bincount(kg.likes.indices, minlength=kg.n_items)
-    shown = liked[np.argsort(-popularity[liked], kind="stable")][:6]
-    names = ", ".join(f"<bdi>{escape(kg.items.name(int(item)))}</bdi>" for item in shown)
-    others = f" and {len(liked) - len(shown):,} more" if len(liked) > len(shown) else ""
-    sentences = [f"Likes {names}{others}." if len(liked) else "Likes nothing yet."]
-    if disliked:
-        sentences.append(f"Dislikes {disliked:,} item{'s' if disliked > 1 else ''}.")
-    found = preferences(kg, liked)
+    found = preferences(kg, history.indices[history.data > 0])
+    words = "".join(f"<p>{escape(sentence)}</p>" for sentence in profile(kg, history, found))
     if not found:
-        return f"<p>{' '.join(sentences)} No named fact stands out in what they like.</p>"
+        return words
     rows = [
         f'<tr><th scope="row"><bdi>{escape(one.words)}</bdi></th><td class="number">{one.liked} of {one.of}</td>'
         f'<td class="number">{one.expected:.1f}</td><td>{_CHANCE[one.beyond_chance]}</td></tr>'
         for one in found
     ]
     head = ["more than the catalogue has it", "liked items", "expected by chance", ""]
-    return f"<p>{' '.join(sentences)}</p>{_table(head, rows)}"
+    return f"{words}{_table(head, rows)}"
 
 
-def _item(state: ModelState, place: int, why: Explanation) -> str:
+def _item(state: ModelState, place: int, item: int, why: Explanation) -> str:
     best = why.best(3)
     reasons = "".join(
         f'<li><span class="adds">{reason.contribution:+.2f}</span> <bdi>{escape(reason.text)}</bdi></li>'
@@ -157,12 +158,11 @@ def _item(state: ModelState, place: int, why: Explanation) -> str:
         adds = why.score - sum(reason.contribution for reason in best)
         others = f"{rest:,} more reason{'s' if rest > 1 else ''}, for and against, together"
         reasons += f'<li class="rest"><span class="adds">{adds:+.2f}</span> {others}</li>'
-    paths = [path for reason in best for path in reason.paths]
+    picture = reason_picture(state.kg, best, item, Wording(state.kg, Phrases.of("en")))
     return (
         f'<li><h4><span class="rank">{place}</span> <bdi>{escape(why.name)}</bdi> '
         f'<small>{escape(why.item_id)}, score {why.score:.2f}</small></h4><ul class="reasons">{reasons}</ul>'
-        f"{path_picture(state.kg, paths) if paths else ''}"
-        f"<details><summary>Ledger: what each signal adds</summary>{_ledger(why.ledger)}</details></li>"
+        f"{picture}<details><summary>Ledger: what each signal adds</summary>{_ledger(why.ledger)}</details></li>"
     )
 
 

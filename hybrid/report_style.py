@@ -54,6 +54,9 @@ ol.list details, .paths { margin-left: 1.75rem }
 .paths rect { fill: var(--card); stroke: var(--line) }
 .paths .goal rect { fill: var(--tint); stroke: var(--accent) }
 .paths .entity rect { fill: var(--warm-tint); stroke: var(--warm) }
+.paths .people rect, .paths .words rect { fill: var(--page); stroke: var(--soft); stroke-dasharray: 4 3 }
+.changes { margin: 0; padding-left: 1.2rem }
+.changes li { margin: .25rem 0; overflow-wrap: anywhere }
 .paths text { fill: var(--ink); font: 13px system-ui, sans-serif; text-anchor: middle; dominant-baseline: central }
 .paths .relation { fill: var(--soft); font-size: 11px }
 .paths path { fill: none; stroke: var(--soft); stroke-width: 1.3 }

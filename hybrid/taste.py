@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import stats
+from scipy import sparse, stats
 
 from kgenre.graph import KnowledgeGraph
 
@@ -88,3 +88,39 @@ def preferences(
 def _named(names: pa.StringArray) -> npt.NDArray[np.bool_]:
     flags = pc.fill_null(pc.not_equal(names, ""), False)
     return np.asarray(flags.to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def profile(kg: KnowledgeGraph, history: sparse.csr_matrix, found: list[Preference]) -> list[str]:
+    """Somebody's taste in sentences: what they like, and which facts stand out in it.
+
+    Parameters
+    ----------
+    kg
+        The graph.
+    history
+        One row of signed weights, of shape (1, n_items).
+    found
+        See `preferences`.
+    """
+    names = Phrases.of("en").names
+    liked = history.indices[history.data > 0]
+    disliked = history.nnz - len(liked)
+    popularity = np.bincount(kg.likes.indices, minlength=kg.n_items)
+    shown = liked[np.argsort(-popularity[liked], kind="stable")]
+    likes = (
+        f"Likes {names([kg.items.name(int(item)) for item in shown], 6)}."
+        if len(liked)
+        else "Likes nothing yet."
+    )
+    sentences = [likes]
+    if disliked:
+        sentences[0] += f" Dislikes {disliked:,} item{'s' if disliked > 1 else ''}."
+    certain = [one.words for one in found if one.beyond_chance]
+    if certain:
+        sentences.append(f"Prefers what is {names(certain, 4)}, far more often than chance would have it.")
+    elif found:
+        hint = names([one.words for one in found], 2)
+        sentences.append(f"Perhaps prefers what is {hint}; of so many facts some stand out by chance.")
+    else:
+        sentences[0] += " No named fact stands out in what they like."
+    return sentences

@@ -63,7 +63,12 @@ class Wording:
         return table is not self.kg.users and bool(table.names[row].as_py())
 
     def fact(
-        self, fact: tuple[str, int], item: int, liked: Sequence[int] = (), disliked: Sequence[int] = ()
+        self,
+        fact: tuple[str, int],
+        item: int,
+        liked: Sequence[int] = (),
+        disliked: Sequence[int] = (),
+        speaks_for: bool = True,
     ) -> str:
         """What a fact says of an item, and who of the history has it too."""
         relation, node = fact
@@ -77,7 +82,7 @@ class Wording:
         said = self.phrases.fact(relation, self.entity(node, liked))
         near = list(liked) or list(disliked)
         if not near:
-            return self.phrases.say("alone", fact=said)
+            return self.phrases.say("alone" if speaks_for else "alone_against", fact=said)
         if not self.is_named(node) and liked and kg.locate(node)[0] is not kg.users:
             # "the an entity" is what a template would make of it.
             words = relation_words(relation).removesuffix("^-1")
@@ -105,26 +110,31 @@ class Wording:
         """One path in words: what was liked, and what connects it."""
         return self.fact(fact, item, [start])
 
-    def history(self, liked: int, item: int, fond: bool) -> str:
-        """Something liked, and how many who liked it liked the item too."""
+    def history(self, liked: int, item: int, fond: bool, alike: bool = True) -> str:
+        """Something liked, and how many who liked it liked the item too; `alike` where it speaks as they do."""
         if liked == item:
             return self.phrases.say("already", did_it=self.phrases.say("liked_it" if fond else "disliked_it"))
         n = self.both_liked(liked, item)
         sentence = "history" if n > 1 else "history_one" if n else "history_none"
+        sentence = sentence if alike else "history_against"
         return self.phrases.say(sentence, n=f"{n:,}", name=self.item(liked), did=self._did(fond))
 
-    def text(self, liked: int, item: int, fond: bool) -> str:
+    def text(self, liked: int, item: int, fond: bool, alike: bool = True) -> str:
         """Something liked whose description is like the item's, and the telling words that both have."""
         if liked == item:
             return self.history(liked, item, fond)
+        if not alike:
+            return self.phrases.say("text_against", name=self.item(liked), did=self._did(fond))
         words = self.common_words(liked, item)
         joined = self.phrases.sentences["comma"].join(words)
         sentence = "text_words" if words else "text"
         return self.phrases.say(sentence, name=self.item(liked), did=self._did(fond), words=joined)
 
-    def described(self, liked: int, item: int, fond: bool) -> str:
+    def described(self, liked: int, item: int, fond: bool, alike: bool = True) -> str:
         """Something liked, and that those who like it like such descriptions."""
-        return self.phrases.say("described", name=self.item(liked), did=self._did(fond))
+        return self.phrases.say(
+            "described" if alike else "described_against", name=self.item(liked), did=self._did(fond)
+        )
 
     def popularity(self, item: int) -> str:
         """How many like an item."""

