@@ -220,15 +220,21 @@ def _parts(rows: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def _encoded(values: dict[str, Any]) -> str:
-    return json.dumps(values, ensure_ascii=False, sort_keys=True, default=_beyond)
+    return json.dumps(
+        {key: _beyond(value) for key, value in values.items()}, ensure_ascii=False, sort_keys=True
+    )
 
 
 def _beyond(value: Any) -> Any:
-    """What JSON lacks."""
+    """A value with what JSON lacks spelt out; points and durations are tuples, which JSON would take for lists."""
+    if isinstance(value, list):
+        return [_beyond(member) for member in value]
     if isinstance(value, neo4j.spatial.Point):
         return {"~": ["Point", json.dumps([value.srid, list(value)])]}
     if type(value).__name__ in _TIMES:
         return {"~": [type(value).__name__, value.iso_format()]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
     raise DataError(f"a property of type {type(value).__name__} cannot be exported; change it in Cypher")
 
 
