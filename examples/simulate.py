@@ -33,6 +33,8 @@ def likes(
         How many people, and how many likes of each.
     seed
         The same seed gives the same people.
+    strength, chance
+        See the rule.
 
     Returns
     -------
