@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from .knowledge_graph import KnowledgeGraph
-from .rdf_terms import GRAPHS, HAS_ID, RDF, STATEMENT_GRAPHS
+from .rdf_terms import GRAPHS, HAS_ID, PROPERTY_NS, RDF, STATEMENT_GRAPHS, urn
 
 Lines = list[tuple[int, str]]
 """Statements without their final dot, each with the node that they are about (-1 for none)."""
@@ -21,6 +21,8 @@ Lines = list[tuple[int, str]]
 LIST = "()"
 """What stands for an RDF list as object."""
 _DEFAULT = "-"
+_OURS = tuple(f"<{urn(PROPERTY_NS, name)}>" for name in (GRAPHS, STATEMENT_GRAPHS))
+"""What says where statements stand, which is in the default graph."""
 _TYPE, _NIL, _ID = f"<{RDF}type>", f"<{RDF}nil>", f"<{HAS_ID}>"
 _IRI = re.compile(r'[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20<>"{}|\\^`]*')
 
@@ -52,6 +54,8 @@ class _Places:
     apart: Mapping[str, tuple[str, ...]]
 
     def of(self, predicate: str, value: str, kind: str) -> tuple[str, ...]:
+        if predicate in _OURS:
+            return ("",)
         if predicate == _ID:
             # The id is ours; it stands where the node is said to be of its kind.
             predicate, value = _TYPE, kind

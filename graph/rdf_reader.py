@@ -236,7 +236,7 @@ class Reader:
                 if isinstance(end, str):
                     for key in self.ids[end]:
                         yield f"<{name}> <{urn(NODE_NS, self.labels[end], key)}>"
-            if listed and predicate in self.property_names:
+            if listed and self.property_names.get(predicate, GRAPHS) not in (GRAPHS, STATEMENT_GRAPHS):
                 yield f"<{urn(PROPERTY_NS, self.property_names[predicate])}> {LIST}"
 
     def _first_of(self, predicates: Sequence[str]) -> dict[str, list[Literal]]:

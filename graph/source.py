@@ -11,7 +11,7 @@ from .errors import ConfigError, DataError
 from .folder import is_table_folder, read_folder
 from .knowledge_graph import KnowledgeGraph
 from .rdf import read_rdf
-from .saved import is_saved, load_graph
+from .saved import is_saved, load_graph, save_graph
 from .schema import GraphSchema
 from .store import GraphStore, connect, is_address
 
@@ -92,3 +92,21 @@ def read_source(source: str, schema: str | Path | None = None) -> Source:
         f"cannot tell what {source} is; give a folder of atomic files or tables, an RDF file ({' '.join(_RDF)}), a "
         "store's folder or a bolt:// or neo4j:// address"
     )
+
+
+def export_source(source: str, folder: str | Path, schema: str | Path | None = None) -> KnowledgeGraph:
+    """Save the graph that a source holds; of a store, all that it holds (`GraphStore.export`). Returns the graph.
+
+    Raises
+    ------
+    DataError, ConfigError, StoreUnavailableError
+        As `read_source`, or if the folder cannot be written.
+    """
+    if is_address(source) or is_store(Path(source)):
+        own = None if schema is None else GraphSchema.from_yaml(Path(schema))
+        with open_store(source, schema=own) as store:
+            store.export(folder)
+        return load_graph(folder)
+    graph = read_source(source, schema).graph
+    save_graph(graph, folder)
+    return graph

@@ -65,6 +65,7 @@ def demo(
 def import_(source: Source, store: Store, schema: Schema = None) -> None:
     """Write a source's graph into a store."""
     from kgenre.graph import GraphBuilder
+    from kgenre.graph.saved import is_saved
     from kgenre.graph.source import open_store, read_source
 
     graph = read_source(source, schema).graph
@@ -73,7 +74,8 @@ def import_(source: Source, store: Store, schema: Schema = None) -> None:
         graph = GraphBuilder().add_graph(graph).build()
     with open_store(store, create=True) as target:
         try:
-            target.write(graph)
+            # What `kgenre export` made of a store holds more than its graph.
+            target.import_(source) if is_saved(Path(source)) else target.write(graph)
         except KeyboardInterrupt:
             raise StoreError(f"interrupted; {store} holds a part of the graph: import it again") from None
     typer.echo(f"{graph!r} is in {store}")
@@ -151,12 +153,15 @@ def export(
         ),
     ] = "parquet",
 ) -> None:
-    """Write a store's (or any source's) graph into files."""
+    """Write a store's (or any source's) graph into files; of a store, all that it holds."""
     _one_of("--format", format, ("parquet", "neo4j-csv"))
-    from kgenre.graph.source import read_source
+    from kgenre.graph.source import export_source, read_source
 
-    graph = read_source(source, schema).graph
-    graph.save(folder) if format == "parquet" else graph.to_neo4j_csv(folder)
+    if format == "parquet":
+        graph = export_source(source, folder, schema)
+    else:
+        graph = read_source(source, schema).graph
+        graph.to_neo4j_csv(folder)
     typer.echo(f"{graph!r} is in {folder}")
 
 
