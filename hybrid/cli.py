@@ -218,6 +218,12 @@ def recommend(
         str | None, Option("--candidates", help="File with one item id a line: rank only these.")
     ] = None,
     output: Annotated[str | None, Option("--output", help="A .tsv or .parquet file.")] = None,
+    rule: Annotated[
+        list[str] | None,
+        Option(
+            "--rule", help='What lists must obey, as "kind: cap, relation: DIRECTED_BY, most: 2"; repeat.'
+        ),
+    ] = None,
 ) -> None:
     """Ranked lists: user_id, item_id, rank, score."""
     if bool(users) == all_:
@@ -227,12 +233,14 @@ def recommend(
     only = _lines(candidates) if candidates else None
     from .output import write_lists
     from .recommender import load
+    from .rules import rule_from_text
 
+    rules = [rule_from_text(text) for text in rule or []]
     recommender = load(model)
     if users and len(users) == 1:
         # One list is asked for: too short a one is an error, not a warning.
-        recommender.recommend(users[0], k, candidates=only)
-    blocks = recommender.recommend_blocks(users, k, candidates=only)
+        recommender.recommend(users[0], k, candidates=only, rules=rules)
+    blocks = recommender.recommend_blocks(users, k, candidates=only, rules=rules)
     write_lists(blocks, output)
 
 

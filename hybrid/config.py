@@ -11,6 +11,7 @@ from kgenre.encoders import TextEncoderConfig
 from kgenre.graph.errors import ConfigError, did_you_mean
 
 from .fusion import FusionConfig
+from .rules import Rule
 from .signals import SIGNALS, Signal, SignalConfig
 from .signals.closed_form import ClosedFormConfig, SlimConfig
 from .signals.cold import ColdConfig
@@ -106,6 +107,8 @@ class HybridConfig(BaseModel):
     baselines: bool = True
     """Score Pop, ItemKNN, P3a and EASE on the same validation set at every fit."""
     seed: int = Field(0, ge=0)
+    rules: tuple[Rule, ...] = ()
+    """What every list must obey; see `kgenre.hybrid.rules`."""
     history_half_life_days: float | None = Field(None, gt=0)
     """What a user liked counts half for every such time that it is older than their newest like; None: all alike."""
     refit: RefitConfig = RefitConfig()
@@ -276,5 +279,7 @@ def _explain(error: ValidationError) -> str:
 def _known_keys(place: list[str]) -> list[str]:
     model: Any = HybridConfig
     for part in place:
+        if part not in getattr(model, "model_fields", {}):
+            return []
         model = model.model_fields[part].annotation
-    return list(model.model_fields)
+    return list(getattr(model, "model_fields", {}))

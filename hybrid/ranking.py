@@ -8,6 +8,7 @@ from scipy import sparse
 from kgenre.graph.progress import bar
 
 from .metrics import mask, top_k
+from .ruler import Ruler
 from .state import ModelState
 
 BLOCK = 512
@@ -40,19 +41,32 @@ def rank(
     k: int,
     candidates: npt.NDArray[np.bool_] | None = None,
     include_seen: bool = False,
+    ruler: Ruler | None = None,
 ) -> Ranked:
     """The best `k` items of each history that are unseen and, where given, candidates (boolean of (n_items,)).
 
-    With `include_seen` what was seen may be listed, but for what was disliked.
+    With `include_seen` what was seen may be listed, but for what was disliked. With a `ruler` the lists obey its rules;
+    their scores are still the model's.
     """
     scores = state.score(histories, seen)
-    hidden = sparse.csr_matrix(histories < 0) if include_seen else seen
-    masked = mask(scores.copy(), hidden)
-    if candidates is not None:
-        masked[:, ~candidates] = -np.inf
-    items = top_k(masked, k)
+    masked = listable(scores, histories, seen, candidates, include_seen)
+    items = top_k(masked, k) if ruler is None else ruler.lists(masked, histories, k)
     listed = np.take_along_axis(scores, np.maximum(items, 0), axis=1)
     return Ranked(np.arange(len(items)), items, np.where(items >= 0, listed, np.nan))
+
+
+def listable(
+    scores: npt.NDArray[np.float64],
+    histories: sparse.csr_matrix,
+    seen: sparse.csr_matrix,
+    candidates: npt.NDArray[np.bool_] | None,
+    include_seen: bool,
+) -> npt.NDArray[np.float64]:
+    """A copy of scores with -inf for what must not be listed; see `rank`."""
+    masked = mask(scores.copy(), sparse.csr_matrix(histories < 0) if include_seen else seen)
+    if candidates is not None:
+        masked[:, ~candidates] = -np.inf
+    return masked
 
 
 def rank_blocks(
@@ -61,10 +75,11 @@ def rank_blocks(
     k: int,
     candidates: npt.NDArray[np.bool_] | None = None,
     block: int = BLOCK,
+    ruler: Ruler | None = None,
 ) -> Iterator[Ranked]:
-    """Rank known users block by block."""
+    """Rank known users block by block; see `rank`."""
     starts = range(0, len(users), block)
     for start in bar(starts, desc="recommend", unit="block") if len(starts) > 1 else starts:
         part = users[start : start + block]
-        ranked = rank(state, state.histories[part], state.seen[part], k, candidates)
+        ranked = rank(state, state.histories[part], state.seen[part], k, candidates, ruler=ruler)
         yield Ranked(part, ranked.items, ranked.scores)

@@ -25,6 +25,7 @@ from .item_map import Maps
 from .metrics import top_k
 from .ranking import rank, rank_blocks
 from .report import report
+from .ruling import Ruling
 from .standing import Live
 from .state import ModelState, single_history
 from .updates import Updates
@@ -33,7 +34,7 @@ from .write_back import WriteBack
 log = logging.getLogger(__name__)
 
 
-class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
+class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling):
     """A hybrid recommender on a knowledge graph: several signals, blended with weights learned on validation.
 
     Parameters
@@ -127,6 +128,7 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
         candidates: Sequence[str] | None = None,
         include_seen: bool = False,
         without_relations: Sequence[str] = (),
+        rules: Sequence[Any] = (),
     ) -> pd.DataFrame:
         """The best `k` items for a known user, or for anybody by what they like.
 
@@ -146,11 +148,14 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
             Relations of the graph that are not to count ("not because of the director"); see
             `kgenre.hybrid.without.without_relations` for what follows at once and what was learned and stays. The
             first call with a set of relations computes the signals without them; the next ones have them at hand.
+        rules
+            What the list must obey beside the configuration's rules: of `kgenre.hybrid.rules`, or mappings.
 
         Returns
         -------
         pandas.DataFrame
-            rank, item_id, name, score; best first.
+            rank, item_id, name, score; best first. Under rules also a column ``rules``, what moved an item where it
+            stands (its score is the model's), and in ``attrs["rules"]`` what each of them did.
 
         Raises
         ------
@@ -171,6 +176,8 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
         if not row.nnz:
             who = f"user {user!r}" if user is not None else "an empty history"
             log.warning("%s has no interactions: the list is by popularity", who)
+        if (ruler := self._ruler(rules, state)) is not None:
+            return self._ruled(ruler, state, row, seen, k, allowed, include_seen)
         ranked = rank(state, row, seen, min(k, state.kg.n_items), allowed, include_seen)
         listed = int((ranked.items[0] >= 0).sum())
         if listed < k:
@@ -184,9 +191,14 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
         return self._frame(state, ranked.items[0], ranked.scores[0])
 
     def recommend_many(
-        self, users: Sequence[str] | None = None, k: int = 10, *, candidates: Sequence[str] | None = None
+        self,
+        users: Sequence[str] | None = None,
+        k: int = 10,
+        *,
+        candidates: Sequence[str] | None = None,
+        rules: Sequence[Any] = (),
     ) -> pd.DataFrame:
-        """Top lists of many users (all by default): user_id, item_id, rank, score.
+        """Top lists of many users (all by default): user_id, item_id, rank, score; rules as for `recommend`.
 
         Users are scored in blocks, so memory beside the result is bounded. A user with fewer than `k` items left gets
         a shorter list, and the log says how many do.
@@ -198,11 +210,16 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
         ConfigError
             If `k` is below 1, or users or candidates are empty.
         """
-        frames = list(self.recommend_blocks(users, k, candidates=candidates))
+        frames = list(self.recommend_blocks(users, k, candidates=candidates, rules=rules))
         return pd.concat(frames, ignore_index=True)
 
     def recommend_blocks(
-        self, users: Sequence[str] | None = None, k: int = 10, *, candidates: Sequence[str] | None = None
+        self,
+        users: Sequence[str] | None = None,
+        k: int = 10,
+        *,
+        candidates: Sequence[str] | None = None,
+        rules: Sequence[Any] = (),
     ) -> Iterator[pd.DataFrame]:
         """Like `recommend_many`, a frame per block of users."""
         state = self.state
@@ -214,8 +231,10 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
         else:
             _check_ids("users", users)
             rows = vocabulary.index([str(user) for user in users]).astype(np.int64)
+        if (ruler := self._ruler(rules, state)) is not None:
+            ruler.check(k)
         short = 0
-        for ranked in rank_blocks(state, rows, k, allowed):
+        for ranked in rank_blocks(state, rows, k, allowed, ruler=ruler):
             listed = ranked.items >= 0
             short += int((listed.sum(axis=1) < k).sum())
             row, column = np.nonzero(listed)
@@ -228,7 +247,8 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment):
                 }
             )
         if short:
-            log.warning("%d users have fewer than k=%d items left; their lists are shorter", short, k)
+            under = f" under the rules ({ruler.words()})" if ruler is not None else ""
+            log.warning("%d users have fewer than k=%d items left%s; their lists are shorter", short, k, under)
         empty = int((np.diff(state.histories[rows].indptr) == 0).sum())
         if empty:
             log.warning("%d users have no interactions: their lists are by popularity", empty)
