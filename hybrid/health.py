@@ -57,20 +57,21 @@ def health(state: ModelState) -> pd.DataFrame:
 def due(state: ModelState, config: RefitConfig) -> tuple[str, ...]:
     """Why the model should learn again, a sentence each; empty where it need not."""
     found = []
-    for row in health(state).itertuples():
-        remedy = "absorb()" if row.learns == "table" else "refit()"
+    rows: list[dict[str, Any]] = health(state).to_dict("records")  # type: ignore[assignment]
+    for row in rows:
+        remedy = "absorb()" if row["learns"] == "table" else "refit()"
         for value, limit, what in (
-            (row.changed_likes, config.likes, "of the likes have changed"),
-            (row.gram_change, config.gram, "is the change of the Gram matrix"),
-            (row.new_items / max(state.kg.n_items, 1), config.items, "of the items are new"),
+            (row["changed_likes"], config.likes, "of the likes have changed"),
+            (row["gram_change"], config.gram, "is the change of the Gram matrix"),
+            (row["new_items"] / max(state.kg.n_items, 1), config.items, "of the items are new"),
         ):
             if value > limit:
                 found.append(
-                    f"{row.signal}: {value:.1%} {what} since it learned (limit {limit:.1%}); call {remedy}"
+                    f"{row['signal']}: {value:.1%} {what} since it learned (limit {limit:.1%}); call {remedy}"
                 )
-        if config.forgotten and row.forgotten:
+        if config.forgotten and row["forgotten"]:
             found.append(
-                f"{row.signal}: it learned from {row.forgotten} users who were forgotten; call {remedy}"
+                f"{row['signal']}: it learned from {row['forgotten']} users who were forgotten; call {remedy}"
             )
     return tuple(found)
 

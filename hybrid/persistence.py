@@ -193,8 +193,10 @@ def _read_drift(part: Path, described: dict[str, Any], arrays: dict[str, Any], k
         if f"drift.{name}" in arrays
     }
     return Drift(
-        **found,
-        **fresh,
+        tables=found["tables"],
+        weights=found["weights"],
+        new_to_tables=fresh.get("new_to_tables"),
+        new_to_weights=fresh.get("new_to_weights"),
         n_events=described["n_events"],
         absorbed=described["absorbed"],
         forgotten=(described["forgotten"][0], described["forgotten"][1]),
