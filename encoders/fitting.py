@@ -20,8 +20,10 @@ FloatArray = npt.NDArray[np.float32]
 
 INITIAL_SCALE = 0.1
 """Standard deviation of learned rows at the start."""
-VALIDATION_USERS = 10_000
+VALIDATION_USERS = 3_000
 """Users that validation ranks for at most; drawn once."""
+BATCH_SIZES = (512, 4096)
+"""Least and most users of a step where their number decides: every step computes all items anew."""
 BLOCK = 1024
 """Users ranked at a time."""
 
@@ -52,6 +54,7 @@ class Run:
         self.likes = likes
         self.generator = generator
         self.users = np.flatnonzero(np.diff(likes.indptr))
+        self.batch_size = config.batch_size or int(np.clip(len(self.users) // 16, *BATCH_SIZES))
         popularity = np.asarray(likes.sum(axis=0), dtype=np.float32).ravel()
         self.met = torch.from_numpy((popularity > 0).astype(np.float32))[:, None]
         # An item nobody has met would drown the rest of a history if its popularity counted as 1.
@@ -115,8 +118,8 @@ class Run:
         """One pass over the users; returns the mean loss of its steps."""
         order = self.users[torch.randperm(len(self.users), generator=self.generator).numpy()]
         losses = []
-        for start in range(0, len(order), self.config.batch_size):
-            losses.append(self._step(np.sort(order[start : start + self.config.batch_size])))
+        for start in range(0, len(order), self.batch_size):
+            losses.append(self._step(np.sort(order[start : start + self.batch_size])))
         return float(np.mean(losses))
 
     def _step(self, users: npt.NDArray[np.intp]) -> float:
@@ -125,7 +128,7 @@ class Run:
         softmax = self.softmax.draw(bias, self.generator)
         loss = likes_loss(self.likes[users], scored, summed, bias, softmax, config.temperature)
         if self.knowledge is not None and len(self.knowledge.items):
-            drawn = torch.randperm(len(self.knowledge.items), generator=self.generator)[: config.batch_size]
+            drawn = torch.randperm(len(self.knowledge.items), generator=self.generator)[: self.batch_size]
             items = torch.from_numpy(self.knowledge.items)[drawn]
             loss = loss + config.knowledge_weight * self.knowledge.loss(items, scored, summed, softmax)
         self.optimiser.zero_grad()

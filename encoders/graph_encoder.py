@@ -30,7 +30,7 @@ class GraphEncoderConfig(BaseModel):
     learning_rate, weight_decay
         Of AdamW (Loshchilov and Hutter 2019); without weight decay it is Adam.
     batch_size
-        Users of a step.
+        Users of a step; None takes a sixteenth of them, at least 512 and at most 4,096.
     epochs
         The most passes over the users; without validation exactly as many.
     patience
@@ -58,7 +58,7 @@ class GraphEncoderConfig(BaseModel):
     embedding_size: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=5e-3, gt=0, allow_inf_nan=False)
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    batch_size: int = Field(default=512, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
     epochs: int = Field(default=150, ge=1)
     patience: int = Field(default=24, ge=1)
     temperature: float = Field(default=0.2, gt=0, allow_inf_nan=False)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from .item_tower import Adjacency, WeightedSum, normalise
 
-SOFTMAX_ITEMS = 50_000
-"""Beyond this many items the softmax is estimated from a sample of them."""
+SOFTMAX_CELLS = 200_000_000
+"""Beyond so many users times items the softmax is estimated from a sample of the items."""
 SOFTMAX_SAMPLES = 8192
 
 
@@ -21,7 +21,7 @@ Drawn = tuple[Tensor | None, Tensor | None]
 class Softmax:
     """The items of the softmax, and what is added to their logits.
 
-    Beyond `SOFTMAX_ITEMS` the normaliser is estimated by importance sampling, half by popularity and half
+    Beyond `SOFTMAX_CELLS` the normaliser is estimated by importance sampling, half by popularity and half
     uniformly (Bengio and Senecal 2003).
 
     Parameters
@@ -40,7 +40,7 @@ class Softmax:
             self.items = torch.from_numpy(np.flatnonzero(popularity))
             popularity = popularity[popularity > 0]
         self.probability: Tensor | None = None
-        if len(popularity) > SOFTMAX_ITEMS:
+        if len(popularity) > SOFTMAX_SAMPLES and likes.shape[0] * len(popularity) > SOFTMAX_CELLS:
             self.probability = torch.from_numpy(0.5 * popularity / popularity.sum() + 0.5 / len(popularity))
 
     def draw(self, bias: Tensor | None, generator: torch.Generator) -> Drawn:

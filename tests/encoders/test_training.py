@@ -151,9 +151,11 @@ def test_the_sampled_softmax_estimates_the_full_one(
     generator = torch.Generator().manual_seed(0)
     full = Softmax(likes, met_only=False).draw(bias, generator)
     exact = likes_loss(likes, scored, summed, bias, full, 0.2)
-    monkeypatch.setattr(objective, "SOFTMAX_ITEMS", 5)
+    monkeypatch.setattr(objective, "SOFTMAX_CELLS", 11)
+    monkeypatch.setattr(objective, "SOFTMAX_SAMPLES", 5)
+    softmax = Softmax(likes, met_only=False)
     monkeypatch.setattr(objective, "SOFTMAX_SAMPLES", 50_000)
-    sampled = Softmax(likes, met_only=False).draw(bias, generator)
+    sampled = softmax.draw(bias, generator)
     assert sampled[0] is not None
     assert len(sampled[0]) == 50_000
     torch.testing.assert_close(
