@@ -17,7 +17,7 @@ KEY := $(shell { pwd -P; cat pyproject.toml; } | cksum | cut -d ' ' -f 1)
 RUN := $(VENV)/.installed-run-$(KEY)
 DEV := $(VENV)/.installed-dev-$(KEY)
 
-.PHONY: help demo test lint type unit notebooks docs venv clean
+.PHONY: help demo test lint type unit notebooks docs venv clean bench
 
 help:
 	@echo "make demo        fit, evaluate and explain on MovieLens-100k with a knowledge graph"
@@ -27,6 +27,7 @@ help:
 	@echo "make unit        pytest; a real Neo4j where there is one (see CONTRIBUTING.md)"
 	@echo "make notebooks   build the notebooks from their sources and execute them"
 	@echo "make docs        build the documentation's site into build/site, strictly"
+	@echo "make bench       every peer and kgenre on the benchmark splits, and the README's figures of them"
 	@echo "make venv        only create .venv"
 	@echo "make clean       remove .venv and everything built"
 
@@ -59,6 +60,12 @@ notebooks: $(DEV)
 
 docs: $(DEV)
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
+
+bench: $(DEV)
+	$(PYTHON) -m pip install --quiet --editable '.[dev,bench]'
+	$(PYTHON) benchmarks/bench.py ml-100k
+	$(PYTHON) benchmarks/bench.py ml-1m
+	$(PYTHON) benchmarks/figures.py
 
 venv:
 	tools/venv.sh $(VENV)

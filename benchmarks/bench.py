@@ -3,7 +3,7 @@
     python benchmarks/bench.py ml-100k [--peers EASE kgenre ...] [--trials 8]
     python benchmarks/bench.py ml-1m
 
-Every method runs in a process of its own on one thread, sees the same training likes and is tuned on the same validation
+Every method runs in a process of its own on one thread, sees the same training likes and is tuned on the same held-out
 likes: peers with as many settings each as `--trials` says (the usual one first, others drawn at random), kgenre with
 what `kgenre fit` does by itself. ml-100k comes with its validation part, which is never trained on; of ml-1m a tenth of
 each user's likes is held out and the best setting is fitted again on all. The lists are scored on the test part by the
