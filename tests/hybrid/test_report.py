@@ -12,12 +12,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from kgenre.encoders import TextEncoder
 from kgenre.graph import KnowledgeGraph
 from kgenre.graph.errors import ConfigError, UnknownIdError
 from kgenre.hybrid import FactPath, cli
 from kgenre.hybrid.path_picture import path_picture
+from kgenre.hybrid.ranking import rank
 from kgenre.hybrid.recommender import HybridRecommender
 from kgenre.hybrid.taste import Preference, preferences
 
@@ -230,6 +232,28 @@ def test_the_page_tells_the_taste(genre: HybridRecommender):
     page = Page(genre.report([fan]))
     assert "directed by Ben Reed" in page.within("tbody", "th", "bdi")
     assert f"{np.isin(row, ben).sum()} of " in page.text
+
+
+def test_the_page_says_what_would_change_the_list(genre: HybridRecommender):
+    page = Page(genre.report(["u00"]))
+    changes = page.within("ul.changes", "li")
+    listed = genre.recommend("u00", k=11)["name"].tolist()
+    assert changes[0].startswith(f"{listed[10]} is at place 11")
+    (without,) = [line for line in changes if " in the history: " in line]
+    ids = dict(zip(genre.graph.items.names.to_pylist(), genre.graph.items.vocabulary, strict=True))
+    dropped = ids[without.removeprefix("Without ").split(" in the history")[0]]
+    row, seen = genre._history("u00", None, ())
+    left = sparse.csr_matrix(row.copy())
+    left.data[left.indices == genre.graph.items.vocabulary.get(dropped)] = 0
+    left.eliminate_zeros()
+    after = rank(genre.state, left, seen, 10).items[0]
+    came = [
+        genre.graph.items.name(int(item))
+        for item in after
+        if genre.graph.items.name(int(item)) not in listed[:10]
+    ]
+    assert all(name in without for name in came[:3])
+    assert "the same" in without or came
 
 
 def test_dislikes_are_counted_and_a_stranger_is_served_by_popularity(page: str):
