@@ -38,8 +38,8 @@ class Description:
 
     def _repr_html_(self) -> str:
         return wrap(
-            f"<h4>Nodes</h4>{_bars(self.labels, 'label', 'nodes')}{table(self.labels)}"
-            f"<h4>Relations</h4>{_bars(self.relations, RELATION, 'facts')}{table(self.relations)}"
+            f"<h4>Nodes</h4>{_bars(self.labels, 'label', 'nodes')}<br>{table(self.labels)}"
+            f"<h4>Relations</h4>{_bars(self.relations, RELATION, 'facts')}<br>{table(self.relations)}"
         )
 
 

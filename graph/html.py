@@ -15,11 +15,11 @@ _STYLE = """
   border-radius: 6px; box-sizing: border-box }
 .kgenre .kg-scroll { flex: 1 1 18rem; min-width: 0; max-height: 460px; overflow: auto }
 .kgenre table { border-collapse: collapse; margin: 0; width: auto; color: inherit; background: none }
-.kgenre th, .kgenre td { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; background: none;
-  color: inherit; border: 0; border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent);
+.kgenre th, .kgenre td { padding: .2rem .8rem .2rem 0; text-align: left !important; vertical-align: top;
+  background: none; color: inherit; border: 0; border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent);
   max-width: 24rem; overflow-wrap: break-word; white-space: normal }
 .kgenre thead th { font-weight: 600; opacity: .75 }
-.kgenre .kg-number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+.kgenre .kg-number { text-align: right !important; font-variant-numeric: tabular-nums; white-space: nowrap }
 .kgenre .kg-bar { display: inline-block; height: .6rem; border-radius: 2px; background: #4d8dda;
   vertical-align: baseline }
 .kgenre svg { max-width: 100%; height: auto }

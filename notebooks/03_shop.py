@@ -75,9 +75,6 @@ CREATE (c)-[:PLACED]->(:Order {at: datetime({epochSeconds: row.timestamp})})-[:C
 """,
     rows=sales[["user_id", "item_id", "timestamp"]].to_dict("records"),
 )
-store.explore(
-    "MATCH p = (:Customer {nr: 'p000'})-[:PLACED]->(:Order)-[:CONTAINS]->(:Tea)-[:TASTES]->() RETURN p"
-)
 
 # %% [markdown]
 # The purchase is two relationships long, so the schema says what an interaction is by a query.
@@ -104,6 +101,14 @@ interactions:
 )
 kg = store.snapshot()
 print(kg)
+store.explore(
+    "MATCH p = (:Customer {nr: 'p000'})-[:PLACED]->(:Order)-[:CONTAINS]->(:Tea)-[:TASTES]->() RETURN p"
+)
+
+# %% [markdown]
+# What the model gets to see has no orders any more:
+
+# %%
 kg.schema_graph()
 
 # %% [markdown]

@@ -13,9 +13,11 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 ELSEWHERE = {
     "cookbook.md": "tests/graph/test_cookbook.py",
     "command_line.md": "tests/hybrid/test_command_line_page.py",
+    "evaluation.md": "tests/hybrid/test_evaluation_page.py",
     "neo4j.md": "tests/hybrid/test_neo4j_page.py",
+    "rules.md": "tests/hybrid/test_rules_page.py",
 }
-"""Pages with a test of their own: they take another engine, or are not Python."""
+"""Pages with a test of their own that runs them."""
 BLOCK = re.compile(
     r"^(?P<section>## [^\n]*)$|^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
