@@ -1,8 +1,13 @@
-"""The snapshot: RDF parsing beside rdflib's, bytes an edge, paths and metapaths, at ml-1m, in one run.
+"""The snapshot at ml-1m, in one run: RDF parsing beside rdflib's, multi-hop answers beside Neo4j's Cypher, bytes an
+edge, the doctor.
 
-python benchmarks/graph.py
+    python benchmarks/graph.py [--part walks]
+
+Neo4j is the one at NEO4J_URI, else the tests' with Java's own options. With --part only that is measured and replaced in the
+result; each part notes the machine's load before it.
 """
 
+import argparse
 import json
 import os
 import tempfile
@@ -13,12 +18,13 @@ from typing import Any
 
 import numpy as np
 import rdflib
+from cypher import SIMILAR, compare
 from data import RESULTS, ml_1m
+from store import neo4j
 
 from kgenre.graph import GraphBuilder, KnowledgeGraph
+from kgenre.graph.doctor import examine
 from kgenre.graph.rdf_statements import Statements
-
-SIMILAR = "User-LIKED->Item<-LIKED-User-LIKED->Item"
 
 
 def seconds(work: Callable[[], Any], times: int = 3) -> float:
@@ -125,25 +131,45 @@ def walks(kg: KnowledgeGraph, n: int = 300) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and write the result."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--part", choices=["files", "memory", "walks", "doctor", "rdf", "beside_cypher"])
+    wanted = parser.parse_args().part
     os.environ["KGENRE_PROGRESS"] = "0"
+    file = RESULTS / "graph.json"
+    result: dict[str, Any] = json.loads(file.read_text()) if wanted else {}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         source = ml_1m(work)
         kg = KnowledgeGraph.from_atomic(source)
-        result = {
-            "graph": repr(kg),
-            "read_atomic_s": seconds(lambda: KnowledgeGraph.from_atomic(source)),
-            "save_s": seconds(lambda: kg.save(work / "saved")),
-            "load_s": seconds(lambda: KnowledgeGraph.load(work / "saved")),
-            "memory": memory(kg),
-            "walks": walks(kg),
-            "rdf": rdf(kg, work),
-            "cores": os.cpu_count(),
-            "load_average": round(os.getloadavg()[0], 1),
+
+        def files() -> dict[str, float]:
+            return {
+                "read_atomic_s": seconds(lambda: KnowledgeGraph.from_atomic(source)),
+                "save_s": seconds(lambda: kg.save(work / "saved")),
+                "load_s": seconds(lambda: KnowledgeGraph.load(work / "saved")),
+            }
+
+        def beside_cypher() -> dict[str, Any]:
+            (work / "neo4j").mkdir()
+            with neo4j(work / "neo4j") as store:
+                return compare(kg, store)
+
+        parts: dict[str, Callable[[], dict[str, Any]]] = {
+            "files": files,
+            "memory": lambda: memory(kg),
+            "walks": lambda: walks(kg),
+            "doctor": lambda: {"examine_s": seconds(lambda: examine(kg), times=1)},
+            "rdf": lambda: rdf(kg, work),
+            "beside_cypher": beside_cypher,
         }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "graph.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+        result |= {"graph": repr(kg), "cores": os.cpu_count()}
+        for name in [wanted] if wanted else parts:
+            load = round(os.getloadavg()[0], 1)
+            result[name] = {**parts[name](), "load_average_before": load}
+            print(name, json.dumps(result[name]), flush=True)
+            file.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
