@@ -47,10 +47,12 @@ def latency(folder: str, n: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     users, items = (np.array(list(ids.vocabulary)) for ids in recommender.graph.tables[:2])
     pairs = [(str(rng.choice(users)), str(rng.choice(items))) for _ in range(n)]
-    events, answers, both = [], [], []
+    events, answers, both, cpu = [], [], [], []
     for user, item in pairs:
+        before = time.thread_time()
         told = timed(lambda: recommender.add_interactions([{"user_id": user, "item_id": item}]))  # noqa: B023
         answered = timed(lambda: recommender.recommend(user, k=20))  # noqa: B023
+        cpu.append(time.thread_time() - before)
         events.append(told)
         answers.append(answered)
         both.append(told + answered)
@@ -67,6 +69,7 @@ def latency(folder: str, n: int) -> dict[str, Any]:
         "event": percentiles(events[20:]),
         "next_answer": percentiles(answers[20:]),
         "event_to_next_answer": percentiles(both[20:]),
+        "event_to_next_answer_cpu": percentiles(cpu[20:]),
         "session_of_20": percentiles(sessions[20:]),
         "events_per_second_in_batches_of_1000": round(10_000 / in_batches),
         "whole_graph_after_10000_events_s": round(timed(lambda: recommender.state), 3),
@@ -233,7 +236,9 @@ def load(n_items: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         persistence.save(state, Path(folder) / "model")
         size = sum(file.stat().st_size for file in Path(folder).rglob("*"))
+        before = time.process_time()
         loaded = [timed(lambda: kgenre.load(Path(folder) / "model")) for _ in range(3)]
+        cpu = (time.process_time() - before) / 3
         first = kgenre.load(Path(folder) / "model")
         answers = [timed(lambda: first.recommend(history=[ids[5]], k=10)) for _ in range(2)]
         return {
@@ -241,6 +246,7 @@ def load(n_items: int) -> dict[str, Any]:
             "interactions": kg.n_interactions,
             "size_mib": round(size / 2**20),
             "load_s": round(min(loaded), 2),
+            "load_cpu_s": round(cpu, 2),
             "first_answer_s": round(answers[0], 2),
             "next_answer_s": round(answers[1], 3),
             "load_average": round(os.getloadavg()[0], 1),

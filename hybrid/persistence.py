@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
-from scipy import sparse
 
 from kgenre.graph import GraphStore, KnowledgeGraph
 from kgenre.graph.errors import KgenreError, ModelError
@@ -179,7 +178,7 @@ def _read_drift(part: Path, described: dict[str, Any], arrays: dict[str, Any], k
     for name in ("tables", "weights"):
         if f"drift.{name}.users" in arrays:
             users = kg.users.vocabulary.ids[arrays[f"drift.{name}.users"]]
-            found[name] = Likes(users, sparse.csr_matrix(unpack(f"drift.{name}", arrays)))
+            found[name] = Likes(users, unpack(f"drift.{name}", arrays))
     # Kept apart only where they differ: weights on their own likes, tables on the graph's after an `absorb`.
     found.setdefault("weights", found["tables"])
     events: dict[str, dict[str, Event]] = {}
@@ -226,8 +225,8 @@ def _read(part: Path) -> ModelState:
         kg=kg,
         signals=tuple(signals),
         weights=arrays["weights"],
-        histories=sparse.csr_matrix(unpack("histories", arrays)),
-        seen=sparse.csr_matrix(unpack("seen", arrays)),
+        histories=unpack("histories", arrays),
+        seen=unpack("seen", arrays),
         report=FitReport(**report),
         cold_weights=arrays.get("cold_weights"),
         cold=arrays["cold"].astype(bool) if "cold" in arrays else None,
