@@ -3,8 +3,8 @@ edge, the doctor.
 
     python benchmarks/graph.py [--part walks]
 
-Neo4j is the one at NEO4J_URI, else the tests' with Java's own options. With --part only that is measured and replaced in the
-result; each part notes the machine's load before it.
+Neo4j is the one at NEO4J_URI, else the tests' with Java's own options. With --part only that is measured and replaced
+in the result; each part notes the machine's load before it.
 """
 
 import argparse

@@ -86,17 +86,17 @@ def metapath(
     here[node] = 1.0
     label = table.label
     for step in steps:
-        here = _walk(here, _transitions(kg, step, label))
+        here = _walk(here, *_transitions(kg, step, label))
         label = step.label
     return _frame(kg, here, label)
 
 
-def _walk(here: FloatArray, transitions: sparse.csr_matrix) -> FloatArray:
+def _walk(here: FloatArray, transitions: sparse.csr_matrix, turned: sparse.csr_matrix) -> FloatArray:
     """The probabilities after a step: the rows of the nodes reached are picked, or all are taken where that is less."""
     reached = np.flatnonzero(here)
     starts, stops = transitions.indptr[reached], transitions.indptr[reached + 1]
     if _FEW * int((stops - starts).sum()) > transitions.nnz:
-        product: FloatArray = transitions.T @ here
+        product: FloatArray = turned @ here
         return product
     parts = [slice(start, stop) for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
     nodes = np.concatenate((*(transitions.indices[part] for part in parts), transitions.indices[:0]))
@@ -128,8 +128,8 @@ def _shown(kg: KnowledgeGraph) -> tuple[Any, Any]:
     return found
 
 
-def _transitions(kg: KnowledgeGraph, step: _Step, source: str) -> sparse.csr_matrix:
-    """The step's transition probabilities, CSR of shape (n_nodes, n_nodes), kept with the graph."""
+def _transitions(kg: KnowledgeGraph, step: _Step, source: str) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """The step's transition probabilities, CSR of shape (n_nodes, n_nodes), and transposed; kept with the graph."""
     key = f"metapath {source}\0{step.relation}\0{step.forwards}{step.backwards}\0{step.label}"
     if key not in kg._cache:
         heads, tails, weights = _edges(kg, step.relation)
@@ -151,8 +151,8 @@ def _transitions(kg: KnowledgeGraph, step: _Step, source: str) -> sparse.csr_mat
         )
         total = np.asarray(matrix.sum(axis=1)).ravel()
         matrix.data /= np.repeat(total, np.diff(matrix.indptr))
-        kg._cache[key] = matrix
-    found: sparse.csr_matrix = kg._cache[key]
+        kg._cache[key] = matrix, sparse.csr_matrix(matrix.T)
+    found: tuple[sparse.csr_matrix, sparse.csr_matrix] = kg._cache[key]
     return found
 
 
