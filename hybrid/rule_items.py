@@ -73,15 +73,19 @@ def entity_links(kg: KnowledgeGraph, relation: str) -> sparse.csr_matrix:
     ------
     UnknownIdError
         If there is no such relation.
+    ConfigError
+        If it touches no item.
     """
-    if relation not in kg.relations:
-        raise UnknownIdError(f"no relation {relation!r}{did_you_mean(relation, kg.relations)}")
-    links = sparse.csr_matrix((kg.n_items, kg.n_nodes), dtype=np.float32)
-    for name, matrix in kg.item_facts().items():
-        if name.removesuffix("^-1") == relation:
-            links = links + matrix
-    links = sparse.csr_matrix(links)
-    links.data = np.ones_like(links.data)
+    facts, first = kg.relation(relation), kg.n_users
+    item = np.concatenate((facts.head, facts.tail)) - first
+    node = np.concatenate((facts.tail, facts.head))
+    kept = (item >= 0) & (item < kg.n_items)
+    if not kept.any():
+        raise ConfigError(f"no fact of {relation} touches an item; name a relation of items")
+    links = sparse.csr_matrix(
+        (np.ones(int(kept.sum()), dtype=np.float32), (item[kept], node[kept])), shape=(kg.n_items, kg.n_nodes)
+    )
+    links.data[:] = 1.0
     return links
 
 

@@ -17,6 +17,7 @@ from .metrics import top_k
 from .rule_choice import Calibration, Choice
 from .rule_items import Chosen, entity_links
 from .rules import Boost, Bury, Calibrate, Cap, Diversity, Exclude, Explore, LessPopular, Only
+from .signals.base import dense
 from .signals.features import centred, unit, unit_rows
 
 if TYPE_CHECKING:
@@ -200,12 +201,7 @@ class Ruler:
                     choice.cap(sparse.csr_matrix(ready[pool]), rule.most)
                 case Diversity():
                     vectors = ready[pool]
-                    likeness = vectors @ vectors.T
-                    choice.diverse(
-                        np.asarray(likeness.toarray() if sparse.issparse(likeness) else likeness),
-                        rule.amount,
-                        rule.method,
-                    )
+                    choice.diverse(dense(vectors @ vectors.T).astype(np.float64), rule.amount, rule.method)
                 case Calibrate():
                     target = (
                         np.asarray((history > 0) @ ready).ravel() if history.nnz else np.zeros(ready.shape[1])

@@ -6,7 +6,7 @@ import pytest
 from scipy import sparse
 
 from kgenre.encoders import TextEncoder
-from kgenre.graph import KnowledgeGraph
+from kgenre.graph import GraphStore, KnowledgeGraph
 from kgenre.graph.errors import ConfigError, UnknownIdError
 from kgenre.hybrid.beyond import divergence, diversity, entity_shares
 from kgenre.hybrid.config import HybridConfig
@@ -269,6 +269,38 @@ def test_rules_hold_together(shop: KnowledgeGraph):
     assert (likes[items] <= 3).sum() >= 3
 
 
+def test_a_rule_asks_the_store_in_cypher_each_time(
+    embedded_store: GraphStore, world: KnowledgeGraph, encoder: TextEncoder
+):
+    embedded_store.write(world)
+    rec = HybridRecommender("genre", text_encoder=encoder).fit(embedded_store, show=False)
+    query = "MATCH (i:Item)-[:DIRECTED_BY]->(p {name: $name}) RETURN i.id"
+    rules = [Only(cypher=query, parameters={"name": "Ada Stone"})]
+    assert set(rec.recommend("u31", k=1, rules=rules)["item_id"]) <= {"query", "cousin"}
+    embedded_store.add_facts(
+        pd.DataFrame(
+            [("echo", "DIRECTED_BY", "ada", "Person")],
+            columns=["head_id", "relation", "tail_id", "tail_label"],
+        )
+    )
+    found = rec.recommend("u31", k=2, rules=[*rules, Exclude(items=("query",))])
+    assert set(found["item_id"]) == {"cousin", "echo"}
+    with pytest.raises(
+        ConfigError, match="none of the 1 values that a rule's query returned is an item's id"
+    ):
+        rec.recommend("u31", k=1, rules=[Only(cypher="MATCH (p:Person {id: 'ada'}) RETURN p.name")])
+
+
+def test_a_relation_that_touches_no_item_is_refused(shop: KnowledgeGraph):
+    facts = pd.DataFrame(
+        [("m0", "OWNS", "m1", "Maker", "Maker")],
+        columns=["head_id", "relation", "tail_id", "head_label", "tail_label"],
+    )
+    other = shop.merge(KnowledgeGraph.from_frames(facts=facts))
+    with pytest.raises(ConfigError, match="no fact of OWNS touches an item"):
+        Ruler([Cap(relation="OWNS", most=1)], other)
+
+
 # -- in a recommender --------------------------------------------------------------------------------
 
 
@@ -355,7 +387,7 @@ def test_short_lists_of_many_users_are_told(model: HybridRecommender, caplog: py
         ({"kind": "only", "below": 3, "items": ["i00"]}, ConfigError, "need a property"),
         ({"kind": "boost", "items": ["i00"], "amount": 9}, ConfigError, "amount: Input should be less"),
         ({"kind": "exclude", "items": ["i0x"]}, UnknownIdError, "i0x"),
-        ({"kind": "only", "relation": "MADE"}, UnknownIdError, "no relation 'MADE'; nearest: MADE_BY"),
+        ({"kind": "only", "relation": "MADE"}, UnknownIdError, "unknown relation 'MADE'; nearest: MADE_BY"),
         (
             {"kind": "only", "relation": "MADE_BY", "entities": ["Ada Ston"]},
             UnknownIdError,
