@@ -63,9 +63,9 @@ docs: $(DEV)
 
 bench: $(DEV)
 	$(PYTHON) -m pip install --quiet --editable '.[dev,bench]'
-	$(PYTHON) benchmarks/bench.py ml-100k
-	$(PYTHON) benchmarks/bench.py ml-1m
-	$(PYTHON) benchmarks/figures.py
+	$(VENV)/bin/python benchmarks/bench.py ml-100k
+	$(VENV)/bin/python benchmarks/bench.py ml-1m
+	$(VENV)/bin/python benchmarks/figures.py
 
 venv:
 	tools/venv.sh $(VENV)

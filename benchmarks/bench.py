@@ -61,6 +61,7 @@ def one(name: str, data: str, trials: int, folder: Path, lists: Path) -> dict[st
     import kgenre
     from kgenre.graph.atomic import find_validation, read_interactions
     from kgenre.graph.features import fact_features
+    from kgenre.hybrid import HybridConfig
     from kgenre.hybrid.evaluation import held_out_likes
     from kgenre.hybrid.split import hold_out
 
@@ -69,9 +70,9 @@ def one(name: str, data: str, trials: int, folder: Path, lists: Path) -> dict[st
     given = None if path is None else held_out_likes(kg, read_interactions(path), "validation").likes
     started = time.process_time()
     if name in KGENRE:
-        config = kgenre.HybridConfig()
+        config = HybridConfig()
         if name != "kgenre":
-            config = kgenre.HybridConfig.preset(name.removeprefix("kgenre "))
+            config = HybridConfig.preset(name.removeprefix("kgenre "))
         rec = kgenre.HybridRecommender(config)
         rec.fit(kg, None if path is None else read_interactions(path), show=False)
         spent = {"cpu_seconds": time.process_time() - started}

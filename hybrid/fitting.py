@@ -15,6 +15,7 @@ from kgenre.graph import KnowledgeGraph
 from kgenre.graph.errors import DataError
 from kgenre.graph.progress import bar
 
+from . import memory
 from .cold import ColdTask, ColdWeights, learn_cold_weights, matched_scale
 from .config import CARD, HybridConfig
 from .data import FloatArray, SignalData
@@ -84,6 +85,7 @@ def fit(
             raise DataError(f"the graph has {found}; a recommender needs at least 2, so add some")
     if not kg.likes.nnz:
         raise DataError("the graph has no likes (interactions with a weight above 0); add some to learn from")
+    memory.check(kg, config, config.signals)
     with run.stage("text"):
         item_text, node_text = encode_texts(kg, encoder or TextEncoder(config.text_encoder))
     whole = SignalData.from_graph(kg, item_text, node_text)
