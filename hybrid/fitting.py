@@ -17,6 +17,7 @@ from kgenre.graph.progress import bar
 
 from . import memory
 from .cold import ColdTask, ColdWeights, learn_cold_weights, matched_scale
+from .cold_users import cold_users, sentence
 from .config import CARD, HybridConfig
 from .data import FloatArray, SignalData
 from .fusion import learn_weights, standardise, weighted_sum
@@ -124,6 +125,11 @@ def fit(
     with run.stage("fusion"):
         weights, fused, fused_ndcg = _fuse(config, fitted, validation)
     honesty = _honesty(config, fitted, weights, fused, fused_ndcg, data, validation, run)
+    with run.stage("cold users"):
+        signals = [found.signal for found in fitted.values()]
+        blend = config.fusion.method == "blend"
+        if few := cold_users(signals, weights, validation, config.seed, blend):
+            run.notes.append(sentence(few, validation.k))
     used, cold_weights = weights > 0, None
     if task is not None:
         with run.stage("fusion"):
