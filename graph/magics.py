@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _NO_CODE = re.compile(r"//[^\n]*|/\*.*?\*/|`(?:[^`]|``)*`|'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
+_LOADED: "weakref.WeakKeyDictionary[InteractiveShell, Magics]" = weakref.WeakKeyDictionary()
 _USAGE = {
     "cypher": "%%cypher [--store STORE] [-o NAME]",
     "sparql": "%%sparql [--graph NAME] [-o NAME]",
@@ -74,6 +76,11 @@ class Magics:
         frame = graph.sparql(cell)
         return self._kept(options["-o"], frame, frame)
 
+    def close(self) -> None:
+        """Close the stores that were opened by folder or address; those of variables stay open."""
+        while self._opened:
+            self._opened.popitem()[1].close()
+
     def _kept(self, name: str | None, frame: pd.DataFrame, shown: Any) -> Any:
         if name is None:
             return shown
@@ -128,7 +135,7 @@ def load(shell: "InteractiveShell") -> None:
         from IPython.core.error import UsageError
     except ImportError:
         raise MissingDependencyError("the magics take IPython; run pip install 'kgenre[notebook]'") from None
-    magics = Magics(shell)
+    magics = _LOADED[shell] = Magics(shell)
 
     def registered(function: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
         def run(line: str, cell: str = "") -> Any:
@@ -144,6 +151,12 @@ def load(shell: "InteractiveShell") -> None:
     register: Any = shell.register_magic_function
     for name in _USAGE:
         register(registered(getattr(magics, name)), "cell", name)
+
+
+def unload(shell: "InteractiveShell") -> None:
+    """Close the stores that the magics of a shell have opened."""
+    if shell in _LOADED:
+        _LOADED.pop(shell).close()
 
 
 def _options(magic: str, line: str, known: dict[str, str | None]) -> dict[str, str | None]:

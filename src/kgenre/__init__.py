@@ -37,5 +37,10 @@ def load_ipython_extension(shell: Any) -> None:
     import_module("kgenre.graph.magics").load(shell)
 
 
+def unload_ipython_extension(shell: Any) -> None:
+    """What ``%unload_ext kgenre`` calls: closes the stores that the magics opened."""
+    import_module("kgenre.graph.magics").unload(shell)
+
+
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])

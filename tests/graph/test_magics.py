@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from kgenre.graph import GraphStore, KnowledgeGraph
+from kgenre.graph import GraphStore, KnowledgeGraph, magics
 from kgenre.graph.magics import CypherResult
 
 Cell = Callable[[str], Any]
@@ -61,12 +61,20 @@ def test_graph_is_drawn_with_its_frame(cell: Cell) -> None:
     assert "<iframe" in found._repr_html_()
 
 
-def test_store_by_its_folder_is_opened_once(cell: Cell, embedded_store: GraphStore) -> None:
+def test_store_by_its_folder_is_opened_once_and_closed_with_the_extension(
+    cell: Cell, shell: InteractiveShell, embedded_store: GraphStore
+) -> None:
     assert embedded_store._server is not None
     folder = embedded_store._server.folder
     for _ in range(2):
         found = cell(f"%%cypher --store '{folder}'\nMATCH (i:Item) RETURN count(i) AS n")
         assert found["n"].tolist() == [3]
+    opened = magics._LOADED[shell]._opened
+    assert list(opened) == [str(folder)]
+    (store,) = opened.values()
+    shell.run_line_magic("unload_ext", "kgenre")
+    assert "closed" in repr(store)
+    assert "closed" not in repr(embedded_store)
 
 
 def test_sparql_asks_the_snapshot(cell: Cell, shell: InteractiveShell) -> None:
