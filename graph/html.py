@@ -16,7 +16,8 @@ _STYLE = """
 .kgenre .kg-scroll { flex: 1 1 18rem; min-width: 0; max-height: 460px; overflow: auto }
 .kgenre table { border-collapse: collapse; margin: 0; width: auto; color: inherit; background: none }
 .kgenre th, .kgenre td { padding: .2rem .8rem .2rem 0; text-align: left !important; vertical-align: top;
-  background: none; color: inherit; border: 0; border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent);
+  background: none; color: inherit;
+  border: 0; border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent);
   max-width: 24rem; overflow-wrap: break-word; white-space: normal }
 .kgenre thead th { font-weight: 600; opacity: .75 }
 .kgenre .kg-number { text-align: right !important; font-variant-numeric: tabular-nums; white-space: nowrap }

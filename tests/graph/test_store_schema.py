@@ -270,7 +270,7 @@ def test_schema_is_frozen() -> None:
 def test_a_description_that_is_unique_is_the_text_and_not_the_id(store: GraphStore) -> None:
     store.cypher(
         "UNWIND range(0, 9) AS i CREATE (:Album {slug: 'a' + toString(i), title: 'Album ' + toString(i), "
-        "notes: 'Songs about a long journey through the night by train, recorded in one take, number ' + toString(i)}), "
+        "notes: 'Songs about a long journey through the night by train, recorded at once, number ' + toString(i)}), "
         "(:Listener {login: 'l' + toString(i)})"
     )
     store.cypher("MATCH (l:Listener), (a:Album) CREATE (l)-[:PLAYED]->(a)")
