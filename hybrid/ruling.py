@@ -16,6 +16,7 @@ from .fitting import encode_texts
 from .ranking import listable
 from .ruler import Ruler
 from .rules import Selection, as_rules
+from .standing import Live
 from .state import ModelState
 
 RULES = "rules"
@@ -32,6 +33,35 @@ class Ruling:
     def text_encoder(self) -> TextEncoder:
         """What encodes names and texts."""
         raise NotImplementedError
+
+    @property
+    def now(self) -> Live:
+        """The state of now."""
+        raise NotImplementedError
+
+    def explain_rules(self, user: str, item: str, k: int = 10, *, rules: Sequence[Any] = ()) -> list[str]:
+        """What the rules do to one item in a user's list of `k`: a sentence for each that brings it in or takes it out.
+
+        Parameters
+        ----------
+        user, item
+            Known ids.
+        k
+            Length of the list.
+        rules
+            Beside those of the configuration; as for `recommend`.
+        """
+        now = self.now
+        state = now.current
+        history, seen = now.row(str(user))
+        index = state.kg.items.vocabulary.get(item)
+        ruler = self._ruler(rules, state)
+        if ruler is None:
+            return []
+        masked = listable(state.score(history, seen), history, seen, None, False)
+        effects, notes = ruler.effects(masked, history, k, state.kg.items.name)
+        told = [f"taken out by: {effect.rule}" for effect in effects if index in effect.left]
+        return [*told, *(note for note in notes.get(index, "").split("; ") if note)]
 
     @staticmethod
     def _frame(state: ModelState, items: npt.NDArray[Any], scores: npt.NDArray[Any]) -> pd.DataFrame:

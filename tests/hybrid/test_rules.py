@@ -320,6 +320,14 @@ def test_a_list_says_what_its_rules_did(model: HybridRecommender):
     assert "rules" not in plain.columns
 
 
+def test_an_item_is_told_what_the_rules_do_to_it(model: HybridRecommender):
+    first = model.recommend("fan", k=5)["item_id"][0]
+    rules = [Exclude(items=(first,)), Boost(items=("i59",), amount=5)]
+    assert model.explain_rules("fan", first, 5, rules=rules) == [f"taken out by: exclude {first}"]
+    assert model.explain_rules("fan", "i59", 5, rules=rules) == ["listed by: boost i59 by 5"]
+    assert model.explain_rules("fan", "i59", 5) == []
+
+
 def test_a_rule_that_does_nothing_says_so(model: HybridRecommender):
     frame = model.recommend("fan", k=5, rules=[Exclude(items=("i00",))])
     assert frame["rules"].tolist() == [""] * 5
