@@ -64,10 +64,13 @@ class Explanation:
     language: Phrases = field(repr=False, default_factory=lambda: Phrases.of("en"))
 
     def best(self, n: int = 3) -> list[Reason]:
-        """The `n` strongest reasons that speak for the item: they add to its score, and deleting them lowers it."""
-        return [
-            reason for reason in self.reasons if reason.contribution > 0 and (reason.measured or 0.0) > 0
-        ][:n]
+        """The `n` strongest reasons that speak for the item: they add to its score, and deleting them lowers it.
+
+        Strongest by the smaller of the two figures, of the 24 that add most.
+        """
+        strengths = [(strength(reason, reason.measured), reason) for reason in self.reasons]
+        strengths.sort(key=lambda pair: -pair[0])
+        return [reason for strong, reason in strengths if strong > 0][:n]
 
     @property
     def text(self) -> str:

@@ -225,6 +225,12 @@ def test_a_reason_that_is_not_felt_is_not_shown():
     assert found.text == "X: score 0.800\n  +0.200  felt"
 
 
+def test_the_strongest_reason_is_the_first_that_is_shown(every: HybridRecommender):
+    for user in ("u00", "u40", "critic"):
+        for item in every.recommend(user, k=3)["item_id"]:
+            assert every.strongest_reason(user, item) == every.explain(user, item).best(1)[0]
+
+
 # -- words ---------------------------------------------------------------------------------------------
 
 

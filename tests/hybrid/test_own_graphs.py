@@ -89,7 +89,7 @@ FILMS = Graph(
     interactions: {type: RATED, weight: rating, threshold: 3}
     """,
     "",
-    "both were directed by Ada Stone",
+    "directed by Ada Stone",
 )
 MUSIC = Graph(
     (
@@ -111,7 +111,7 @@ MUSIC = Graph(
     interactions: {type: PLAYED, weight: count, timestamp: at}
     """,
     "song:",
-    "its description is close to this one's",
+    "described like",
 )
 NEWS = Graph(
     (
@@ -186,7 +186,7 @@ def test_own_graph_from_schema_to_what_is_written_back(
     best = rec.recommend(user, k=2)
     assert {int(item.removeprefix(of.neighbour)) for item in best["item_id"]} == set(range(6)) - taken
     explanation = rec.explain(user, best["item_id"][0])
-    assert any(reason.text.endswith(of.reason) for reason in explanation.reasons)
+    assert any(of.reason in reason.text for reason in explanation.reasons)
 
     before = kg.n_facts, kg.n_interactions, kg.items.properties.column_names
     rec.write_vectors(store)
