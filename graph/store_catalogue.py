@@ -12,7 +12,11 @@ def labels_in(bolt: Bolt) -> list[str]:
     """The labels of a store, as stored, sorted; an engine remembers those of what is gone."""
     # ArcadeDB names the type of nodes with two labels "A~B"; the labels themselves are listed too.
     labels = [row[0] for row in bolt.run("CALL db.labels() YIELD label RETURN label")]
-    return sorted(label for label in labels if label not in (NOTE_LABEL, *HIDDEN) and not (bolt.arcadedb and "~" in label))
+    return sorted(
+        label
+        for label in labels
+        if label not in (NOTE_LABEL, *HIDDEN) and not (bolt.arcadedb and "~" in label)
+    )
 
 
 def types_in(bolt: Bolt) -> list[str]:

@@ -245,7 +245,9 @@ def nearest(
         raise DataError("the vector to look near is zero or not finite; nothing is near it")
     query = "CALL db.index.vector.queryNodes($index, $k, $vector) YIELD node, score "
     # The walk through the index keeps as many candidates as it is asked for: few would often miss the nearest.
-    return _answer(bolt, schema, label, query, index.name, max(k, _CANDIDATES), vector=values.tolist()).head(k)
+    return _answer(bolt, schema, label, query, index.name, max(k, _CANDIDATES), vector=values.tolist()).head(
+        k
+    )
 
 
 def _check_k(k: int) -> None:

@@ -248,7 +248,9 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
             )
         if short:
             under = f" under the rules ({ruler.words()})" if ruler is not None else ""
-            log.warning("%d users have fewer than k=%d items left%s; their lists are shorter", short, k, under)
+            log.warning(
+                "%d users have fewer than k=%d items left%s; their lists are shorter", short, k, under
+            )
         empty = int((np.diff(state.histories[rows].indptr) == 0).sum())
         if empty:
             log.warning("%d users have no interactions: their lists are by popularity", empty)
