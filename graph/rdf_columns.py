@@ -61,8 +61,19 @@ def property_columns(
         return [(key, _column(chosen, kind, listed), Note() if plain else note)]
     columns = [(key, _column(chosen, kind, listed), Note())]
     if kind is str and not any(ordered):
-        columns += apart(key, rows, notes - {_PLAIN})
+        columns += apart(key, rows, notes if any(map(_hidden, rows)) else notes - {_PLAIN})
     return columns
+
+
+def _hidden(row: Row) -> bool:
+    """Whether a plain value is also one of a language that stands in a column of its own alone.
+
+    Of the column of all values one could not tell then whether it holds the one or the other.
+    """
+    if not row:
+        return False
+    elsewhere = {value.value for value in set(row).difference(preferred(row))}
+    return any(_note(value) == _PLAIN and value.value in elsewhere for value in row)
 
 
 def apart(key: str, rows: Sequence[Row], notes: set[Note]) -> list[tuple[str, pl.Series, Note]]:

@@ -399,6 +399,14 @@ def test_a_statement_stands_in_all_its_graphs_and_in_no_other(read, tmp_path, su
     assert graphs("u", "label", "Unknown") == {""}
 
 
+def test_a_value_with_a_language_and_the_same_without_one_stay_two(read, tmp_path):
+    kg = read('x:a x:q "v", "v"@de . x:b x:q "v"@de, "w" .')
+    kg.write_rdf(tmp_path / "again.nt")
+    assert KnowledgeGraph.from_rdf(tmp_path / "again.nt").differences(kg) == []
+    lines = (tmp_path / "again.nt").read_text().splitlines()
+    assert len([line for line in lines if "property:q>" in line]) == 4
+
+
 def test_weights_stand_in_the_graph_of_their_statement(read, tmp_path):
     kg = read(
         """x:one { x:a x:by x:s, x:t . [] a rdf:Statement ; rdf:subject x:a ; rdf:predicate x:by ; rdf:object x:s ;

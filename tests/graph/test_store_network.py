@@ -114,7 +114,8 @@ def test_wire_cut_during_a_query_says_that_only_the_store_can_tell(
         StoreUnavailableError, match=r"broke while a query .* whole or not at all .* look in the store"
     ):
         wire.store.cypher("UNWIND $ids AS id CREATE (:User {id: id})", ids=ids)
-    assert counts(store)[0] == 1 + users
+    # A server may have stored it, or have noticed the cut and given it up.
+    assert counts(store)[0] in {1, 1 + users}
 
 
 def test_query_that_was_never_sent_says_so(store: GraphStore, wire: Wire) -> None:

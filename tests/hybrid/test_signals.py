@@ -282,7 +282,7 @@ def test_popularity_stays_within_0_and_1(rows: list[list[int]]):
 def test_a_half_life_halves_old_likes():
     likes = sparse.csr_matrix(np.array([[1, 1, 0], [1, 0, 1]], dtype=np.float32))
     ages = np.array([20, 0, 20, 10], dtype=np.float32)
-    data = SignalData(likes=likes, facts={}, n_users=2, n_nodes=5, ages=ages)
+    data = SignalData(likes=likes, facts={}, n_users=2, n_nodes=5, ages=ages, newest=1e9)
     signal = Popularity(PopularityConfig(half_life_days=10)).fit(data)
     np.testing.assert_allclose(signal.share, [0.5, 1.0, 0.5])
 
