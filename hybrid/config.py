@@ -214,7 +214,10 @@ class HybridConfig(BaseModel):
         return HybridConfig.from_dict(merged)
 
     def with_settings(self, settings: list[str]) -> "HybridConfig":
-        """A copy with ``key=value`` settings applied; a dotted key reaches into a section, the value is YAML."""
+        """A copy with ``key=value`` settings applied; a dotted key reaches into a section, the value is YAML.
+
+        ``preset=NAME`` is a preset's values below all that are given.
+        """
         merged = self.model_dump(exclude_unset=True)
         for setting in settings:
             key, equals, text = setting.partition("=")
@@ -224,6 +227,9 @@ class HybridConfig(BaseModel):
                 value: Any = yaml.safe_load(text)
             except yaml.YAMLError:
                 raise ConfigError(f"--set {setting!r}: the value is not YAML") from None
+            if key.strip() == "preset":
+                merged = _merge(HybridConfig.preset(str(value)).model_dump(exclude_unset=True), merged)
+                continue
             for part in reversed(key.strip().split(".")):
                 value = {part: value}
             merged = _merge(merged, value)

@@ -151,6 +151,15 @@ def test_settings_that_need_each_other_may_come_in_any_order(order: int):
     assert config.fusion.weights == {"text": 1, "popularity": 2}
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_preset_is_a_setting_below_the_others(order: int):
+    config = HybridConfig().with_settings(["preset=fast", "svd.embedding_size=16"][::order])
+    assert config.signals == HybridConfig.preset("fast").signals
+    assert config.svd.embedding_size == 16
+    with pytest.raises(ConfigError, match="unknown preset 'fats'; nearest: fast"):
+        HybridConfig().with_settings(["preset=fats"])
+
+
 def test_a_setting_leaves_the_rest_of_its_section_to_be_tuned():
     config = HybridConfig().with_settings(["closed_form.dropout=0.5"])
     assert config.closed_form.model_fields_set == {"dropout"}
