@@ -7,30 +7,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kgenre.encoders import TextEncoder
 from kgenre.graph.errors import ConfigError
 
-from .config import HybridConfig
 from .evaluation import Grouping, evaluate
 from .fitting import encode_texts
+from .holding import Holding
 from .state import ModelState
 from .worth import KgWorth, kg_worth
 
 
-class Assessment:
+class Assessment(Holding):
     """Measurements of a `HybridRecommender`."""
-
-    config: HybridConfig
-
-    @property
-    def state(self) -> ModelState:
-        """The fitted model."""
-        raise NotImplementedError
-
-    @property
-    def text_encoder(self) -> TextEncoder:
-        """What encodes names and texts."""
-        raise NotImplementedError
 
     def _candidates(
         self, candidates: Sequence[str] | None, state: ModelState | None = None

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from kgenre.encoders import TextEncoder
 from kgenre.graph.errors import ConfigError
 
 from .attribution import explaining_data
 from .contrast import Contrast, contrast
 from .data import SignalData
 from .explanation import Explanation, explain, strongest
+from .holding import Holding
 from .phrases import Phrases
 from .reasons import Reason
 from .standing import Live
@@ -25,18 +25,8 @@ _WITH_TEXT = ("closed_form", "slim", "svd", "gnn", "cold_gnn")
 """Signals in which text has a part that only the text vectors tell from the rest."""
 
 
-class Explaining:
+class Explaining(Holding):
     """What a `HybridRecommender` says of its lists."""
-
-    @property
-    def text_encoder(self) -> TextEncoder:
-        """What encodes names and texts."""
-        raise NotImplementedError
-
-    @property
-    def now(self) -> Live:
-        """The state of now."""
-        raise NotImplementedError
 
     def _history(
         self,

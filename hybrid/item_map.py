@@ -15,8 +15,8 @@ from kgenre.graph.errors import ConfigError, DataError, UnknownIdError, did_you_
 from kgenre.graph.html import page, wrap
 
 from .data import FloatArray
+from .holding import Holding
 from .paths import relation_words
-from .state import ModelState
 
 METHODS = ("pca", "tsne")
 _WIDTH, _HEIGHT, _MARGIN = 860, 560, 14
@@ -27,13 +27,8 @@ _MOST = 5_000
 """Points of a picture; beyond them the most liked are drawn."""
 
 
-class Maps:
+class Maps(Holding):
     """The map that a `HybridRecommender` draws of its items."""
-
-    @property
-    def state(self) -> ModelState:
-        """The fitted model."""
-        raise NotImplementedError
 
     def _vectors(self) -> FloatArray:
         raise NotImplementedError

@@ -1,23 +1,20 @@
 """A recommender that lives: what it knows now, how old that is, and learning again beside the state that answers."""
 
 import logging
-import threading
 from dataclasses import replace
 from typing import NamedTuple
 
 import pandas as pd
 from scipy import sparse
 
-from kgenre.encoders import TextEncoder
-from kgenre.graph import GraphStore
 from kgenre.graph.edit import without_nodes
-from kgenre.graph.errors import ConfigError, NotFittedError
+from kgenre.graph.errors import ConfigError
 from kgenre.graph.store_log import EVENTS, Change, Cursor
 
 from . import health
-from .config import HybridConfig
 from .events import Event
 from .fitting import fit
+from .holding import Holding
 from .live import changed, still_standing
 from .standing import Live
 from .state import ModelState
@@ -40,33 +37,8 @@ class Refreshed(NamedTuple):
     whole: str = ""
 
 
-class Learning:
+class Learning(Holding):
     """The state of a `HybridRecommender`: what it is now, how old it is, and making it new."""
-
-    config: HybridConfig
-    _live: Live | None
-    _store: GraphStore | None
-    _changing: threading.RLock
-    """Held by who changes the state; a reader takes the state as it is and needs none."""
-
-    @property
-    def text_encoder(self) -> TextEncoder:
-        """What encodes names and texts."""
-        raise NotImplementedError
-
-    @property
-    def now(self) -> Live:
-        """The state of now; raises `NotFittedError` before `fit`."""
-        if self._live is None:
-            raise NotFittedError(
-                "the recommender is not fitted; call fit(graph) or kgenre.load(folder) first"
-            )
-        return self._live
-
-    @property
-    def state(self) -> ModelState:
-        """The fitted model with everything that it was told; raises `NotFittedError` before `fit`."""
-        return self.now.whole()
 
     # -- how old it is ----------------------------------------------------------------------------
 

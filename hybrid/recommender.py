@@ -309,13 +309,6 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         state = self.state
         return report(state, users, self._data(state))
 
-    @property
-    def text_encoder(self) -> TextEncoder:
-        """What encodes names and texts."""
-        if self._encoder is None:
-            self._encoder = TextEncoder(self.config.text_encoder)
-        return self._encoder
-
     # -- keeping ----------------------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> None:

@@ -11,7 +11,15 @@ from kgenre.graph.errors import ConfigError
 Value = str | int | float | bool
 
 
-class Selection(BaseModel):
+class _Rule(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def model_post_init(self, context: Any) -> None:
+        # What a rule is must be in every dump, also in one of what was set.
+        self.__pydantic_fields_set__.add("kind")
+
+
+class Selection(_Rule):
     """Items, by any of these; where several are given an item must meet them all.
 
     Attributes
@@ -28,7 +36,6 @@ class Selection(BaseModel):
         A query to the recommender's store whose first column is item ids, with its `parameters`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     items: tuple[str, ...] | None = None
     relation: str | None = None
     entities: tuple[str, ...] | None = None
@@ -39,10 +46,6 @@ class Selection(BaseModel):
     below: float | None = None
     cypher: str | None = None
     parameters: dict[str, Any] = {}
-
-    def model_post_init(self, context: Any) -> None:  # noqa: D102
-        # What a rule is must be in every dump, also in one of what was set.
-        self.__pydantic_fields_set__.add("kind")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -113,13 +116,6 @@ class Bury(Selection):
 
     def __str__(self) -> str:
         return f"bury {self.which()} by {self.amount:g}"
-
-
-class _Rule(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def model_post_init(self, context: Any) -> None:
-        self.__pydantic_fields_set__.add("kind")
 
 
 class Cap(_Rule):

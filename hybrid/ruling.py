@@ -8,36 +8,23 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from kgenre.encoders import TextEncoder
-from kgenre.graph import GraphStore
 from kgenre.graph.errors import ConfigError
 
 from .fitting import encode_texts
+from .holding import Holding
 from .ranking import listable
 from .ruler import Ruler
 from .rules import Selection, as_rules
-from .standing import Live
 from .state import ModelState
 
 RULES = "rules"
 """The column, and the key of the frame's `attrs`, that say what rules did."""
 
 
-class Ruling:
+class Ruling(Holding):
     """What rules do to a `HybridRecommender`'s lists."""
 
-    _store: GraphStore | None
     _last_ruler: tuple[Any, Any, Ruler] | None = None
-
-    @property
-    def text_encoder(self) -> TextEncoder:
-        """What encodes names and texts."""
-        raise NotImplementedError
-
-    @property
-    def now(self) -> Live:
-        """The state of now."""
-        raise NotImplementedError
 
     def explain_rules(self, user: str, item: str, k: int = 10, *, rules: Sequence[Any] = ()) -> list[str]:
         """What the rules do to one item in a user's list of `k`: a sentence for each that brings it in or takes it out.

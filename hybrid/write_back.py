@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kgenre.encoders import TextEncoder
 from kgenre.graph import GraphStore
 from kgenre.graph.columns import ITEM_ID, REASON, USER_ID
 from kgenre.graph.errors import ConfigError
@@ -17,6 +16,7 @@ from kgenre.graph.progress import bar
 
 from .data import FloatArray
 from .fitting import encode_texts
+from .holding import Holding
 from .reasons import Reason
 from .signals.gnn import GNN
 from .signals.svd import ScaledSVD
@@ -27,18 +27,8 @@ log = logging.getLogger(__name__)
 _USERS_AT_ONCE = 50
 
 
-class WriteBack:
+class WriteBack(Holding):
     """What a `HybridRecommender` can write into a store."""
-
-    @property
-    def state(self) -> ModelState:
-        """The fitted model."""
-        raise NotImplementedError
-
-    @property
-    def text_encoder(self) -> TextEncoder:
-        """What encodes names and texts."""
-        raise NotImplementedError
 
     def recommend_blocks(
         self, users: Sequence[str] | None = None, k: int = 10, *, candidates: Sequence[str] | None = None

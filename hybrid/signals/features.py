@@ -11,7 +11,7 @@ from kgenre.graph.features import FactFeatures
 from kgenre.graph.features import fact_features as features_of
 from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
-from .products import DENSE_ITEMS, affordable, largest_products, nearest_vectors
+from .products import DENSE_ITEMS, affordable, largest_products, nearest_vectors, without_diagonal
 
 NEIGHBOURS = 100
 """Of each item, where a catalogue is too large for a whole item-item matrix."""
@@ -157,11 +157,3 @@ def unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1), dtype=np.float64).ravel())
     scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
     return sparse.csr_matrix(diagonal(scale) @ matrix, dtype=np.float32)
-
-
-def without_diagonal(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    """A square matrix with its diagonal removed."""
-    matrix = sparse.csr_matrix(matrix, dtype=np.float32)
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    off = rows != matrix.indices
-    return sparse.csr_matrix((matrix.data[off], (rows[off], matrix.indices[off])), shape=matrix.shape)

@@ -1,7 +1,6 @@
 """Item-item products that are too large to hold whole: computed block by block, the largest of each row kept."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +43,7 @@ def largest_products(
     kept = []
     for start, stop in _blocks(left, right):
         place = slice(start, stop)
-        block = without_own(sparse.csr_matrix(left[place] @ right), own[place])
+        block = without_diagonal(sparse.csr_matrix(left[place] @ right), own[place])
         kept.append(keep_largest(block if change is None else change(block, place), k))
     return _stacked(kept, left.shape[0], right.shape[1])
 
@@ -85,12 +84,14 @@ def affordable(matrix: sparse.csr_matrix, terms: float) -> sparse.csr_matrix:
     return sparse.csr_matrix(matrix[:, np.sort(order[:last])])
 
 
-def without_own(block: sparse.csr_matrix, own: npt.NDArray[np.int64]) -> sparse.csr_matrix:
-    """Some rows of a square matrix without the entries of its diagonal; `own` says which rows they are."""
-    rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-    off = own[rows] != block.indices
-    data: npt.NDArray[Any] = block.data[off].astype(np.float32)
-    return sparse.csr_matrix((data, (rows[off], block.indices[off])), shape=block.shape)
+def without_diagonal(
+    matrix: sparse.csr_matrix, own: npt.NDArray[np.int64] | None = None
+) -> sparse.csr_matrix:
+    """A square matrix, or some rows of one, without its diagonal; `own` says which rows they are."""
+    matrix = sparse.csr_matrix(matrix, dtype=np.float32)
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    off = (rows if own is None else own[rows]) != matrix.indices
+    return sparse.csr_matrix((matrix.data[off], (rows[off], matrix.indices[off])), shape=matrix.shape)
 
 
 def _blocks(left: sparse.csr_matrix, right: sparse.csr_matrix) -> Iterator[tuple[int, int]]:
