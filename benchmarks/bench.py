@@ -5,9 +5,11 @@
 
 Every method runs in a process of its own on one thread, sees the same training likes and is tuned on the same held-out
 likes: peers with as many settings each as `--trials` says (the usual one first, others drawn at random), kgenre with
-what `kgenre fit` does by itself. ml-100k comes with its validation part, which is never trained on; of ml-1m a tenth of
-each user's likes is held out and the best setting is fitted again on all. The lists are scored on the test part by the
-shared scorer: log each run in benchmarks/test-uses.md. Results go to benchmarks/results/bench-NAME.json, and
+what `kgenre fit` does by itself. The peers out of RecBole run in an environment of their own, with one setting each:
+see recbole_peers.py. CPU seconds hold tuning and fitting, not imports and reading. Methods that are not named in
+`--peers` keep the rows they have. ml-100k comes with its validation part, which is never trained on; of ml-1m a tenth
+of each user's likes is held out and the best setting is fitted again on all. The lists are scored on the test part by
+the shared scorer: log each run in benchmarks/test-uses.md. Results go to benchmarks/results/bench-NAME.json, and
 `benchmarks/figures.py` makes the README's table and the picture of them.
 """
 
@@ -25,11 +27,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import recbole_peers
 from data import RESULTS, SCORER, ml_1m, ml_100k, shared
 from peers import PEERS, Task
+from recbole_peers import PYTHON, RECBOLE
 from scipy import sparse
 
-KGENRE = {"kgenre": [], "kgenre fast": ["preset=fast"], "kgenre genre": ["preset=genre"]}
+KGENRE = {
+    "kgenre": [],
+    "kgenre fast": ["preset=fast"],
+    "kgenre genre": ["preset=genre"],
+    "kgenre closed form": ["signals=[closed_form]", "tune=false", "baselines=false"],
+}
 K = 20
 BLOCK = 512
 
@@ -59,6 +68,7 @@ def one(name: str, data: str, trials: int, folder: Path, lists: Path) -> dict[st
     """Tune and fit one method here, write its lists; what it took."""
     os.environ["KGENRE_PROGRESS"] = "0"
     import kgenre
+    import kgenre.hybrid.fitting
     from kgenre.graph.atomic import find_validation, read_interactions
     from kgenre.graph.features import fact_features
     from kgenre.hybrid import HybridConfig
@@ -70,10 +80,7 @@ def one(name: str, data: str, trials: int, folder: Path, lists: Path) -> dict[st
     given = None if path is None else held_out_likes(kg, read_interactions(path), "validation").likes
     started = time.process_time()
     if name in KGENRE:
-        config = HybridConfig()
-        if name != "kgenre":
-            config = HybridConfig.preset(name.removeprefix("kgenre "))
-        rec = kgenre.HybridRecommender(config)
+        rec = kgenre.HybridRecommender(HybridConfig().with_settings(KGENRE[name]))
         rec.fit(kg, None if path is None else read_interactions(path), show=False)
         spent = {"cpu_seconds": time.process_time() - started}
         table = rec.recommend_many(k=K)
@@ -103,6 +110,7 @@ def one(name: str, data: str, trials: int, folder: Path, lists: Path) -> dict[st
             }
         )
         chosen, version = {**chosen, "validation_ndcg": round(best, 4)}, peer.version
+        spent["trials"] = trials
     table.to_csv(lists, sep="\t", index=False)
     return {
         "method": name,
@@ -135,7 +143,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", choices=["ml-100k", "ml-1m"])
-    parser.add_argument("--peers", nargs="+", default=[*PEERS, *KGENRE])
+    parser.add_argument("--peers", nargs="+", help="only these; their rows are replaced, all others stay")
     parser.add_argument("--trials", type=int, default=8, help="settings tried for each peer")
     parser.add_argument("--one", nargs=2, metavar=("FOLDER", "LISTS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -143,8 +151,11 @@ def main() -> None:
         folder, lists = map(Path, options.one)
         print(json.dumps(one(options.peers[0], options.data, options.trials, folder, lists)))
         return
+    everybody = [*PEERS, *KGENRE] + ([*RECBOLE] if options.data == "ml-100k" else [])
+    for name in options.peers or []:
+        if name not in everybody:
+            parser.error(f"no method {name!r} for {options.data}; there are {', '.join(everybody)}")
     path = RESULTS / f"bench-{options.data}.json"
-    rows = json.loads(path.read_text())["methods"] if path.exists() else []
     source = shared(options.data)
     test = source / f"{options.data}.test.inter"
     with tempfile.TemporaryDirectory() as scratch:
@@ -154,11 +165,16 @@ def main() -> None:
         seen = [part for name in names for part in ("--seen", str(source / f"{options.data}.{name}"))]
         # A cache of its own: texts are encoded within the time that is reported.
         threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-        for name in options.peers:
+        for name in options.peers or everybody:
             environment = os.environ | threads | {"KGENRE_CACHE_DIR": str(work / "cache" / name)}
             lists = work / "lists.tsv"
             command = [sys.executable, "-P", __file__, options.data, "--trials", str(options.trials)]
             command += ["--peers", name, "--one", str(folder), str(lists)]
+            if name in RECBOLE:
+                if not PYTHON.exists():
+                    print(f"{name}: no {PYTHON}; run python benchmarks/recbole_peers.py", file=sys.stderr)
+                    continue
+                command = [str(PYTHON), "-P", recbole_peers.__file__, "--one", name, str(folder), str(lists)]
             environment["PYTHONPATH"] = os.pathsep.join(
                 [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
             )
@@ -177,9 +193,11 @@ def main() -> None:
                 key: float(value) for key, value in (pair.split("=") for pair in scored.split())
             }
             result["ndcg_interval"] = interval(lists, test, np.random.default_rng(0))
+            # Read only now: another run may have added rows in the meantime.
+            rows = json.loads(path.read_text())["methods"] if path.exists() else []
             rows = [row for row in rows if row["method"] != name] + [result]
             print(f"{name:14} {scored.strip()} CPU {result['cpu_seconds']} s", flush=True)
-            machine = {"cores": os.cpu_count(), "python": platform.python_version(), "trials": options.trials}
+            machine = {"cores": os.cpu_count(), "python": platform.python_version()}
             RESULTS.mkdir(exist_ok=True)
             path.write_text(json.dumps({"data": options.data, **machine, "methods": rows}, indent=1) + "\n")
 
