@@ -114,8 +114,8 @@ axis.set_xlabel("ndcg@20 on held-out plays: signals blue, peers gray, the fusion
 plt.show()
 
 # %% [markdown]
-# The walk over genres, themes and other listeners is well ahead of popularity. With 300 listeners the fusion,
-# whose figure is cross-fitted, is about as good as its best signal and not better: the table says so.
+# The walk over genres, themes and other listeners is well ahead of popularity. 300 listeners are too few to learn
+# weights from: the fusion, whose figure is cross-fitted, does not reach its best signal, and the table says so.
 
 # %%
 walks, popularity = honesty.loc["multihop", "ndcg@20"], honesty.loc["popularity", "ndcg@20"]

@@ -15,7 +15,7 @@
 #
 # In a shop's graph a customer is not linked to what they bought: between them stands an order. And every week
 # there is something new that nobody has bought yet, which a recommender that knows only purchases can never show.
-# Here is a shop of 48 teas that exist (`examples/teas.csv`), with 300 customers who do not
+# Here is a shop of 42 teas that exist (`examples/teas.csv`), with 300 customers who do not
 # (`examples/simulate.py`: everybody has a taste of two properties).
 
 # %%
@@ -35,6 +35,7 @@ sys.path.insert(0, str(examples))
 import simulate
 
 teas = pd.read_csv(examples / "teas.csv")
+teas["region"] = teas["region"].fillna(teas["country"])
 tags = [[row.kind, *row.taste.split("|"), row.country] for row in teas.itertuples()]
 bought = simulate.likes(teas["id"], tags, people=300, each=9, seed=1)
 

@@ -17,8 +17,8 @@
 # nobody wants it any more; when it is new it has none. So an article has to be recommended by what it is about,
 # the moment it is there, and a reader's click has to count with the next article.
 #
-# The days are those of July 1969: 36 reports of things that happened (`examples/news.csv`; the sentences are
-# ours). The readers do not exist: each of the 200 is drawn to two subjects or sections, clicks what has one of
+# The days are those of July 1969: 34 reports of things that happened (`examples/news.csv`, each with its source; the
+# sentences are ours). The readers do not exist: each of the 200 is drawn to two subjects or sections, clicks what has one of
 # them with probability .6, and anything else with probability .05.
 
 # %%
@@ -146,7 +146,7 @@ standing.groupby(["section", "wants"])["below"].mean().unstack().round(2)
 # ## One reader's Friday
 
 # %%
-reader = next(r for r, of in taste.items() if "sport" in of and r in rec.graph.users.vocabulary)
+reader = next(r for r, of in taste.items() if "space" in of and r in rec.graph.users.vocabulary)
 print(reader, "is drawn to", " and ".join(sorted(taste[reader])))
 fresh = news.loc[news["second"] > news["second"].max() - 72 * 3600, "id"]
 unread = [i for i in fresh if i not in set(old["item_id"]) and rec.graph.items.vocabulary.get(i) is not None]
