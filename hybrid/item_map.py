@@ -1,6 +1,7 @@
 """Items on a plane by their vectors: what is near is alike."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,20 @@ from kgenre.graph.html import page, wrap
 
 from .data import FloatArray
 from .holding import Holding
-from .paths import relation_words
+from .map_reasons import near_reasons
+from .phrases import Phrases, relation_words
+from .reasons import Reason
 
 METHODS = ("pca", "tsne")
 _WIDTH, _HEIGHT, _MARGIN = 860, 560, 14
 # Readable on white and on black alike.
 _PALETTE = ("#4d8dda", "#f16767", "#4fae5c", "#c98a1b", "#a46bd6", "#1fa7a0", "#d5619b", "#8a7a5c")
 _OTHER = "#9aa3b2"
+_RINGS = {
+    None: " fill-opacity='.75'",
+    "liked": " stroke='currentColor' stroke-width='1.5'",
+    "listed": " stroke='currentColor' stroke-width='4'",
+}
 _MOST = 5_000
 """Points of a picture; beyond them the most liked are drawn."""
 
@@ -33,7 +41,25 @@ class Maps(Holding):
     def _vectors(self) -> FloatArray:
         raise NotImplementedError
 
-    def map(self, color: str | None = None, *, method: str = "pca") -> "ItemMap":
+    def recommend_blocks(
+        self, users: Sequence[str] | None = None, k: int = 10, *, candidates: Sequence[str] | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """Top lists, a frame per block of users."""
+        raise NotImplementedError
+
+    def strongest_reason(self, user: str, item: str) -> Reason | None:
+        """The strongest reason that speaks for an item."""
+        raise NotImplementedError
+
+    def map(
+        self,
+        color: str | None = None,
+        *,
+        method: str = "pca",
+        user: str | None = None,
+        k: int = 10,
+        language: str | Phrases = "en",
+    ) -> "ItemMap":
         """The items on a plane by the vectors that `write_vectors` stores: what is near is alike to the model.
 
         Parameters
@@ -42,15 +68,26 @@ class Maps(Holding):
             A relation of the items (``DIRECTED_BY``) or a property of theirs (``year``); None colours nothing.
         method
             ``pca`` or ``tsne``; see `kgenre.hybrid.item_map.item_map`.
+        user, k
+            Whose likes and whose list of `k` items are marked; the reasons of the listed are this user's.
+        language
+            Of the reasons: ``en``, ``zh`` or `Phrases`. The user's own are in English.
 
         Raises
         ------
         ConfigError
             For an unknown method, or if fewer than three items have vectors.
         UnknownIdError
-            If no item has such a relation or property.
+            For an unknown user, or if no item has such a relation or property.
         """
-        return item_map(self.state.kg, self._vectors(), color, method)
+        found = item_map(self.state.kg, self._vectors(), color, method, language)
+        if user is None:
+            return found
+        listed = [item for frame in self.recommend_blocks([user], k) for item in frame[ITEM_ID]]
+        reasons = {item: self.strongest_reason(user, item) for item in listed}
+        kg = self.state.kg
+        liked = kg.items.vocabulary.ids[kg.likes[kg.users.vocabulary.get(user)].indices]
+        return found.of_user(set(liked), {item: one.text if one else "" for item, one in reasons.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +97,8 @@ class ItemMap:
     Attributes
     ----------
     frame
-        item_id, name, x, y, group (what it is coloured by; None where nothing is known), likes.
+        item_id, name, x, y, group (what it is coloured by; None where nothing is known), likes, reason (why it is
+        there or why it is listed; None for what is not drawn), mark (``liked``, ``listed`` or None).
     color
         The relation or property that the groups are of, or None.
     notices
@@ -70,6 +108,16 @@ class ItemMap:
     frame: pd.DataFrame
     color: str | None
     notices: tuple[str, ...]
+
+    def of_user(self, liked: set[str], listed: dict[str, str]) -> "ItemMap":
+        """The same with a user's likes marked, and a list with its reasons."""
+        ids = self.frame[ITEM_ID]
+        mark = pd.Series([None] * len(ids), dtype=object)
+        mark[ids.isin(liked)], mark[ids.isin(listed)] = "liked", "listed"
+        reason = [listed.get(item) or there for item, there in zip(ids, self.frame["reason"], strict=True)]
+        notice = "A ring around what the user likes, a thick one around what is recommended to them."
+        frame = self.frame.assign(mark=mark, reason=pd.Series(reason, dtype=object))
+        return replace(self, frame=frame, notices=(*self.notices, notice))
 
     def to_html(self) -> str:
         """A page of its own that opens from disk and fetches nothing."""
@@ -86,10 +134,18 @@ class ItemMap:
         return f"<ItemMap: {len(self.frame):,} items{f' by {self.color}' if self.color else ''}>"
 
     def _repr_html_(self) -> str:
-        drawn = self.frame.nlargest(_MOST, "likes") if len(self.frame) > _MOST else self.frame
+        drawn = _most_liked(self.frame)
         groups = _groups(self.frame["group"])
         points = "".join(
-            map(_point, *_placed(drawn), drawn[NAME], drawn["group"], drawn["group"].map(groups))
+            map(
+                _point,
+                *_placed(drawn),
+                drawn[NAME],
+                drawn["group"],
+                drawn["group"].map(groups),
+                drawn["reason"],
+                drawn["mark"],
+            )
         )
         notices = list(self.notices)
         if len(drawn) < len(self.frame):
@@ -114,7 +170,11 @@ class ItemMap:
 
 
 def item_map(
-    kg: KnowledgeGraph, vectors: FloatArray, color: str | None = None, method: str = "pca"
+    kg: KnowledgeGraph,
+    vectors: FloatArray,
+    color: str | None = None,
+    method: str = "pca",
+    language: str | Phrases = "en",
 ) -> ItemMap:
     """Lay items out by their vectors.
 
@@ -130,6 +190,8 @@ def item_map(
         ``pca``: the two directions of the largest variance, so that distances are as true as two dimensions allow.
         ``tsne`` (van der Maaten and Hinton, 2008; scikit-learn's): neighbours stay together, distances between
         groups mean nothing.
+    language
+        Of the reasons.
 
     Raises
     ------
@@ -145,6 +207,7 @@ def item_map(
         raise ConfigError(f"{len(known)} items have vectors, and a map takes three; give the items texts")
     rows = vectors[known].astype(np.float64)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    units = rows.copy()
     rows -= rows.mean(axis=0)
     place, how = _pca(rows) if method == "pca" else _tsne(rows)
     likes = np.asarray(kg.likes.sum(axis=0)).ravel()
@@ -157,8 +220,12 @@ def item_map(
             "y": place[:, 1],
             "group": pd.Series([groups[row] for row in known], dtype=object),
             "likes": likes[known].astype(np.int64),
+            "reason": pd.Series([None] * len(known), dtype=object),
+            "mark": pd.Series([None] * len(known), dtype=object),
         }
     )
+    drawn = _most_liked(frame).index.to_numpy()
+    frame.loc[drawn, "reason"] = near_reasons(kg, units[drawn], known[drawn], Phrases.of(language))
     notices = [how]
     if len(known) < kg.n_items:
         notices.append(f"{kg.n_items - len(known):,} items without a vector are left out.")
@@ -210,6 +277,10 @@ def _groups(group: "pd.Series[Any]") -> dict[str, str]:
     return dict(zip(map(str, largest), _PALETTE, strict=False))
 
 
+def _most_liked(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.nlargest(_MOST, "likes") if len(frame) > _MOST else frame
+
+
 def _placed(frame: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     def scaled(values: Any, size: int) -> npt.NDArray[np.float64]:
         low, high = float(values.min()), float(values.max())
@@ -219,11 +290,13 @@ def _placed(frame: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[n
     return scaled(frame["x"], _WIDTH), _HEIGHT - scaled(frame["y"], _HEIGHT)
 
 
-def _point(x: float, y: float, name: str, group: str | None, colour: Any) -> str:
-    words = name if group is None else f"{name}: {group}"
+def _point(
+    x: float, y: float, name: str, group: str | None, colour: Any, reason: str | None, mark: str | None
+) -> str:
+    words = "\n".join(part for part in (name if group is None else f"{name}: {group}", reason) if part)
     fill = colour if isinstance(colour, str) else _OTHER
     return (
-        f"<circle cx='{x:.1f}' cy='{y:.1f}' r='4.5' fill='{fill}' fill-opacity='.75'>"
+        f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{4.5 if mark is None else 6}' fill='{fill}'{_RINGS[mark]}>"
         f"<title>{escape(words)}</title></circle>"
     )
 

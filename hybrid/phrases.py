@@ -66,6 +66,11 @@ _EN_SENTENCES = {
     "what_if": "{came} of {k} are new, {moved} have moved",
     "came": "new: {names}",
     "left": "gone: {names}",
+    "map_shared": "near {name}: both {fact}",
+    "map_people": "near {name}: {n} people like both",
+    "map_person": "near {name}: 1 person likes both",
+    "map_words": "near {name}: both are described by {words}",
+    "map_near": "near {name}",
 }
 _ZH_SENTENCES = {
     "shared": "{fact}，与{names}一样",
@@ -122,6 +127,11 @@ _ZH_SENTENCES = {
     "what_if": "{k}项中有{came}项是新的，{moved}项移动了位置",
     "came": "新增：{names}",
     "left": "移出：{names}",
+    "map_shared": "靠近{name}：两者都{fact}",
+    "map_people": "靠近{name}：{n}人两者都喜欢",
+    "map_person": "靠近{name}：1人两者都喜欢",
+    "map_words": "靠近{name}：两者的介绍都提到{words}",
+    "map_near": "靠近{name}",
 }
 _EN_RELATIONS = {
     "actor": "with {entity}",

@@ -76,7 +76,7 @@ def test_picture_names_every_item_and_escapes(two: tuple[KnowledgeGraph, np.ndar
     html = (tmp_path / "map.html").read_text("utf-8")
     assert html.count("<circle") == 29 + 2
     assert "<script" not in html
-    assert unescape(html).count(f"{HOSTILE}: Entity left") == 15
+    assert unescape(html).count(f"<title>{HOSTILE}: Entity left\nnear {HOSTILE}</title>") == 15
     assert "http" not in html
 
 
@@ -90,3 +90,50 @@ def test_recommender_maps_its_vectors(genre: HybridRecommender) -> None:
     assert np.linalg.norm(place.loc["query"] - place.loc["echo"]) < np.linalg.norm(
         place.loc["query"] - place.loc["s0"]
     )
+
+
+def test_item_says_whom_it_is_near_and_the_rarest_fact_that_both_have() -> None:
+    items = pd.DataFrame({"item_id": list("abcdef"), "name": [f"Film {name}" for name in "ABCDEF"]})
+    entities = pd.DataFrame({"id": ["x", "y", "z"], "name": ["Ada", "Ben", None]})
+    facts = [("a", "DIRECTED_BY", "x"), ("b", "DIRECTED_BY", "x"), ("c", "DIRECTED_BY", "y")]
+    facts += [(item, "HAS_GENRE", "y") for item in "abcde"] + [
+        ("d", "DIRECTED_BY", "z"),
+        ("e", "DIRECTED_BY", "z"),
+    ]
+    kg = KnowledgeGraph.from_frames(
+        items=items,
+        E=entities,
+        facts=pd.DataFrame(facts, columns=["head_id", "relation", "tail_id"]).assign(tail_label="E"),
+    )
+    vectors = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1], [0.2, 1], [1, 1]], dtype=np.float32)
+    reasons = dict(
+        zip(*(item_map(kg, vectors).frame[column] for column in ("item_id", "reason")), strict=True)
+    )
+    assert reasons["a"] == "near Film B: both directed by Ada"
+    # Two that share an entity without a name: the fact that can be said is told.
+    assert reasons["d"] == "near Film E: both of the genre Ben"
+    assert reasons["f"] in {f"near Film {name}" for name in "ABCDE"}
+    likes = pd.DataFrame([("u", "f"), ("u", "a"), ("u", "e"), ("u", "b")], columns=["user_id", "item_id"])
+    assert (
+        "1 person likes both"
+        in item_map(kg.merge(KnowledgeGraph.from_frames(likes)), vectors).frame["reason"][5]
+    )
+    assert item_map(kg, vectors, language="zh").frame["reason"][0] == "靠近Film B：两者都由Ada执导"
+
+
+def test_a_user_s_likes_and_list_are_marked_with_the_reasons_of_the_list(genre: HybridRecommender) -> None:
+    user = genre.graph.users.vocabulary[0]
+    found = genre.map(user=user, k=3)
+    marked = found.frame.set_index("item_id")
+    listed = genre.recommend(user, k=3)["item_id"]
+    assert set(marked.index[marked["mark"] == "listed"]) == set(listed)
+    liked = genre.graph.items.vocabulary.ids[genre.graph.likes[0].indices]
+    assert set(marked.index[marked["mark"] == "liked"]) == set(liked)
+    for item in listed:
+        reason = genre.strongest_reason(user, item)
+        assert reason is not None
+        assert marked.loc[item, "reason"] == reason.text
+    html = found.to_html()
+    assert html.count("stroke-width='4'") == 3
+    with pytest.raises(UnknownIdError, match="nobody"):
+        genre.map(user="nobody")
