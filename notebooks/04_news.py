@@ -17,9 +17,9 @@
 # nobody wants it any more; when it is new it has none. So an article has to be recommended by what it is about,
 # the moment it is there, and a reader's click has to count with the next article.
 #
-# The days are those of July 1969: 34 reports of things that happened (`examples/news.csv`, each with its source; the
-# sentences are ours). The readers do not exist: each of the 200 is drawn to two subjects or sections, clicks what has one of
-# them with probability .6, and anything else with probability .05.
+# The days are those of July 1969: 34 reports of things that happened (`examples/news.csv`, each with its source;
+# the sentences are ours). The readers do not exist: each of the 200 is drawn to two subjects or sections, clicks
+# what has one of them with probability .6, and anything else with probability .05.
 
 # %%
 import time
