@@ -76,6 +76,29 @@ class RefitConfig(BaseModel):
     forgotten: bool = True
 
 
+class AdaptationConfig(BaseModel):
+    """How the weights of the signals follow what a user has just liked; see `kgenre.hybrid.adaptation`.
+
+    Attributes
+    ----------
+    when
+        ``auto`` where the weights were learned, ``always`` or ``never``.
+    rate, decay
+        How far a like moves them, and what is left of that after the next one.
+    events
+        How many of the last likes count.
+    bound
+        The most that a weight is multiplied with or divided by.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    when: Literal["auto", "always", "never"] = "auto"
+    rate: float = Field(1.0, gt=0)
+    decay: float = Field(0.7, gt=0, le=1)
+    events: int = Field(5, ge=1)
+    bound: float = Field(10.0, gt=1)
+
+
 class HybridConfig(BaseModel):
     """Everything that shapes a `HybridRecommender`.
 
@@ -112,6 +135,7 @@ class HybridConfig(BaseModel):
     history_half_life_days: float | None = Field(None, gt=0)
     """What a user liked counts half for every such time that it is older than their newest like; None: all alike."""
     refit: RefitConfig = RefitConfig()
+    adaptation: AdaptationConfig = AdaptationConfig()
     text_encoder: TextEncoderConfig = TextEncoderConfig()
     multihop: MultiHopConfig = MultiHopConfig()
     text: TextConfig = TextConfig()
@@ -150,6 +174,10 @@ class HybridConfig(BaseModel):
             raise ConfigError(
                 f"fusion {self.fusion.method!r} needs a weight for each signal ({', '.join(self.signals)}), "
                 f"got {', '.join(self.fusion.weights) or 'none'}"
+            )
+        if self.fusion.method == "blend" and self.adaptation.when == "always":
+            raise ConfigError(
+                "adaptation.when='always' needs standardised signals, which fusion 'blend' has not"
             )
         if self.fusion.method != "learned" and not any(self.fusion.weights.values()):
             raise ConfigError(f"all weights of fusion {self.fusion.method!r} are 0; raise one")

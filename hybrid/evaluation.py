@@ -15,6 +15,7 @@ from kgenre.graph.columns import ITEM_ID, USER_ID, WEIGHT
 from kgenre.graph.errors import ConfigError, DataError, did_you_mean
 from kgenre.graph.progress import bar
 
+from .adaptation import factors_of
 from .beyond import BEYOND, Beyond, beyond_accuracy
 from .data import FloatArray
 from .metrics import AUC, METRICS, auc, hits_of, mask, top_k
@@ -132,7 +133,7 @@ def ranked_blocks(
     for start in bar(starts, desc="evaluate", unit="block") if len(starts) > 1 else starts:
         part = users[start : start + BLOCK]
         relevant, seen = held_out.likes[part], state.seen[part]
-        scores = state.score(state.histories[part], seen)
+        scores = state.score(state.histories[part], seen, factors_of(state, part))
         masked = mask(scores.copy(), seen)
         if candidates is not None:
             masked[:, ~candidates] = -np.inf

@@ -7,11 +7,11 @@ from scipy import sparse
 
 from kgenre.graph.errors import ConfigError
 
+from .adapting import Adapting
 from .attribution import explaining_data
 from .contrast import Contrast, contrast
 from .data import SignalData
 from .explanation import Explanation, explain, strongest
-from .holding import Holding
 from .phrases import Phrases
 from .reasons import Reason
 from .standing import Live
@@ -25,7 +25,7 @@ _WITH_TEXT = ("closed_form", "slim", "svd", "gnn", "cold_gnn")
 """Signals in which text has a part that only the text vectors tell from the rest."""
 
 
-class Explaining(Holding):
+class Explaining(Adapting):
     """What a `HybridRecommender` says of its lists."""
 
     def _history(
@@ -67,7 +67,7 @@ class Explaining(Holding):
         phrases = Phrases.of(language)
         now = self.now
         row, seen = self._history(user, history, dislikes, now)
-        state = now.whole()
+        state = self._own(now, user, now.whole())
         index = _item(state, item)
         return explain(state, row, seen, index, data=self._data(state), language=phrases)
 
@@ -81,7 +81,7 @@ class Explaining(Holding):
         """
         now = self.now
         row, seen = self._history(user, None, (), now)
-        state = now.whole()
+        state = self._own(now, user, now.whole())
         return strongest(state, row, seen, _item(state, item), self._data(state))
 
     def why_not(
@@ -106,7 +106,7 @@ class Explaining(Holding):
         _check_k(k)
         now = self.now
         row, seen = self._history(user, history, dislikes, now)
-        state = now.whole()
+        state = self._own(now, user, now.whole())
         return why_not(state, row, seen, _item(state, item), k, self._data(state), language)
 
     def contrast(
@@ -130,7 +130,7 @@ class Explaining(Holding):
         """
         now = self.now
         row, seen = self._history(user, history, dislikes, now)
-        state = now.whole()
+        state = self._own(now, user, now.whole())
         pair = _item(state, a), _item(state, b)
         return contrast(state, row, seen, pair, self._data(state), language)
 
@@ -175,7 +175,7 @@ class Explaining(Holding):
                 raise ConfigError(f"{name}={given!r} is one string; give a list of ids")
         now = self.now
         row, seen = self._history(user, history, dislikes, now)
-        state = now.whole()
+        state = self._own(now, user, now.whole())
         items = state.kg.items.vocabulary
         more, less = (items.index([str(item) for item in given]) for given in (add, remove))
         for item in less:

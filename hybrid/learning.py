@@ -90,6 +90,7 @@ class Learning(Holding):
                 learned.drift,
                 n_events=learned.drift.n_events + since,
                 events=now.drift.events,
+                settled=start.drift.events,
                 cursor=now.drift.cursor,
             )
             state = replace(learned, drift=drift)

@@ -146,6 +146,7 @@ def changed(state: ModelState, kg: KnowledgeGraph, encoder: TextEncoder) -> Mode
             new_to_tables=_still_new(drift.new_to_tables, moves),
             new_to_weights=_still_new(drift.new_to_weights, moves),
             events={user: own for user, own in events.items() if own},
+            settled={user: own for user, own in drift.settled.items() if user in kg.users.vocabulary},
             forgotten=(drift.forgotten[0] + gone, drift.forgotten[1] + gone),
         ),
     )

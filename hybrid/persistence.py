@@ -33,6 +33,8 @@ FORMAT = 2
 """Version of the layout; a newer one is refused."""
 _INDEX = "model.json"
 _EVENTS = "events.parquet"
+_SETTLED = "settled"
+"""Column of the events: whether they move no weights any more; not there where an older version wrote."""
 
 
 def save(state: ModelState, folder: str | Path) -> None:
@@ -154,6 +156,8 @@ def _write(state: ModelState, part: Path) -> None:
         columns = {
             name: list(values) for name, values in zip(Event._fields, zip(*events, strict=True), strict=True)
         }
+        settled = state.drift.settled
+        columns[_SETTLED] = [settled.get(event.user, {}).get(event.item) == event for event in events]
         pq.write_table(pa.table(columns), part / _EVENTS)
     (part / "description.json").write_text(json.dumps(described, indent=1, allow_nan=False), encoding="utf-8")
     write_snapshot(state.kg, part)
@@ -182,10 +186,14 @@ def _read_drift(part: Path, described: dict[str, Any], arrays: dict[str, Any], k
     # Kept apart only where they differ: weights on their own likes, tables on the graph's after an `absorb`.
     found.setdefault("weights", found["tables"])
     events: dict[str, dict[str, Event]] = {}
+    settled: dict[str, dict[str, Event]] = {}
     if (part / _EVENTS).is_file():
         columns = pq.read_table(part / _EVENTS).to_pydict()
-        for event in map(Event._make, zip(*(columns[name] for name in Event._fields), strict=True)):
+        rows = list(map(Event._make, zip(*(columns[name] for name in Event._fields), strict=True)))
+        for event, over in zip(rows, columns.get(_SETTLED, [False] * len(rows)), strict=True):
             events.setdefault(event.user, {})[event.item] = event
+            if over:
+                settled.setdefault(event.user, {})[event.item] = event
     fresh = {
         name: arrays[f"drift.{name}"].astype(bool)
         for name in ("new_to_tables", "new_to_weights")
@@ -200,6 +208,7 @@ def _read_drift(part: Path, described: dict[str, Any], arrays: dict[str, Any], k
         absorbed=described["absorbed"],
         forgotten=(described["forgotten"][0], described["forgotten"][1]),
         events=events,
+        settled=settled,
         cursor=None if described["cursor"] is None else Cursor(*described["cursor"]),
     )
 

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from kgenre.graph.progress import bar
 
+from .adaptation import Factors, factors_of
 from .metrics import mask, top_k
 from .ruler import Ruler
 from .state import ModelState
@@ -42,13 +43,14 @@ def rank(
     candidates: npt.NDArray[np.bool_] | None = None,
     include_seen: bool = False,
     ruler: Ruler | None = None,
+    factors: Factors | None = None,
 ) -> Ranked:
     """The best `k` items of each history that are unseen and, where given, candidates (boolean of (n_items,)).
 
     With `include_seen` what was seen may be listed, but for what was disliked. With a `ruler` the lists obey its rules;
-    their scores are still the model's.
+    their scores are still the model's. `factors` are those of `ModelState.score`.
     """
-    scores = state.score(histories, seen)
+    scores = state.score(histories, seen, factors)
     masked = listable(scores, histories, seen, candidates, include_seen)
     items = top_k(masked, k) if ruler is None else ruler.lists(masked, histories, k)
     listed = np.take_along_axis(scores, np.maximum(items, 0), axis=1)
@@ -76,10 +78,14 @@ def rank_blocks(
     candidates: npt.NDArray[np.bool_] | None = None,
     block: int = BLOCK,
     ruler: Ruler | None = None,
+    adapt: bool = True,
 ) -> Iterator[Ranked]:
-    """Rank known users block by block; see `rank`."""
+    """Rank known users block by block; see `rank`. Without `adapt` all have the learned weights."""
     starts = range(0, len(users), block)
     for start in bar(starts, desc="recommend", unit="block") if len(starts) > 1 else starts:
         part = users[start : start + block]
-        ranked = rank(state, state.histories[part], state.seen[part], k, candidates, ruler=ruler)
+        factors = factors_of(state, part) if adapt else None
+        ranked = rank(
+            state, state.histories[part], state.seen[part], k, candidates, ruler=ruler, factors=factors
+        )
         yield Ranked(part, ranked.items, ranked.scores)

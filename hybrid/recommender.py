@@ -16,6 +16,7 @@ from kgenre.graph.errors import ConfigError
 from kgenre.graph.progress import say
 
 from . import persistence
+from .adaptation import Memory
 from .assessment import Assessment
 from .config import HybridConfig
 from .evaluation import held_out_likes
@@ -58,6 +59,7 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         self._encoder = text_encoder
         self._live = None
         self._store = None
+        self._memory = Memory()
         self._changing = threading.RLock()
 
     # -- fitting ----------------------------------------------------------------------------------
@@ -129,6 +131,7 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         include_seen: bool = False,
         without_relations: Sequence[str] = (),
         rules: Sequence[Any] = (),
+        adapt: bool = True,
     ) -> pd.DataFrame:
         """The best `k` items for a known user, or for anybody by what they like.
 
@@ -150,6 +153,8 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
             first call with a set of relations computes the signals without them; the next ones have them at hand.
         rules
             What the list must obey beside the configuration's rules: of `kgenre.hybrid.rules`, or mappings.
+        adapt
+            Whether the weights are the user's own where they adapt; else those that were learned for all.
 
         Returns
         -------
@@ -171,6 +176,7 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         now = self.now
         state = self._without(now.current, without_relations)
         row, seen = self._history(user, history, dislikes, now)
+        state = self._own(now, user, state) if adapt else state
         _check_k(k)
         allowed = self._candidates(candidates, state)
         if not row.nnz:
@@ -197,8 +203,9 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         *,
         candidates: Sequence[str] | None = None,
         rules: Sequence[Any] = (),
+        adapt: bool = True,
     ) -> pd.DataFrame:
-        """Top lists of many users (all by default): user_id, item_id, rank, score; rules as for `recommend`.
+        """Top lists of many users (all by default): user_id, item_id, rank, score; the rest as for `recommend`.
 
         Users are scored in blocks, so memory beside the result is bounded. A user with fewer than `k` items left gets
         a shorter list, and the log says how many do.
@@ -210,7 +217,7 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         ConfigError
             If `k` is below 1, or users or candidates are empty.
         """
-        frames = list(self.recommend_blocks(users, k, candidates=candidates, rules=rules))
+        frames = list(self.recommend_blocks(users, k, candidates=candidates, rules=rules, adapt=adapt))
         return pd.concat(frames, ignore_index=True)
 
     def recommend_blocks(
@@ -220,6 +227,7 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         *,
         candidates: Sequence[str] | None = None,
         rules: Sequence[Any] = (),
+        adapt: bool = True,
     ) -> Iterator[pd.DataFrame]:
         """Like `recommend_many`, a frame per block of users."""
         state = self.state
@@ -234,7 +242,7 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         if (ruler := self._ruler(rules, state)) is not None:
             ruler.check(k)
         short = 0
-        for ranked in rank_blocks(state, rows, k, allowed, ruler=ruler):
+        for ranked in rank_blocks(state, rows, k, allowed, ruler=ruler, adapt=adapt):
             listed = ranked.items >= 0
             short += int((listed.sum(axis=1) < k).sum())
             row, column = np.nonzero(listed)
@@ -262,11 +270,12 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         *,
         history: Sequence[str] | None = None,
         dislikes: Sequence[str] = (),
+        adapt: bool = True,
     ) -> pd.Series:
         """Scores by item id, of all items or of some; NaN where no signal can say."""
         now = self.now
-        state = now.current
         row, seen = self._history(user, history, dislikes, now)
+        state = self._own(now, user, now.current) if adapt else now.current
         scores = pd.Series(state.score(row, seen)[0], index=state.kg.items.vocabulary.ids, name=SCORE)
         scores.index.name = ITEM_ID
         if items is None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from kgenre.graph.progress import bar
 
+from .adaptation import factors_of, weighted
 from .attribution import explaining_data
 from .data import SignalData
 from .explanation import Explanation, explain
@@ -120,6 +121,8 @@ def _honesty(state: ModelState) -> str:
 
 def _user(state: ModelState, user: str, row: int, data: SignalData) -> str:
     history, seen = state.histories[row], state.seen[row]
+    if (factors := factors_of(state, np.array([row]))) is not None:
+        state = weighted(state, factors[0])
     ranked = rank(state, history, seen, min(LENGTH, state.kg.n_items)).items[0]
     found = [(int(item), explain(state, history, seen, int(item), data=data)) for item in ranked[ranked >= 0]]
     items = [_item(state, place, item, why) for place, (item, why) in enumerate(found, 1)]

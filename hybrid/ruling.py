@@ -10,8 +10,8 @@ from scipy import sparse
 
 from kgenre.graph.errors import ConfigError
 
+from .adapting import Adapting
 from .fitting import encode_texts
-from .holding import Holding
 from .ranking import listable
 from .ruler import Ruler
 from .rules import Selection, as_rules
@@ -21,7 +21,7 @@ RULES = "rules"
 """The column, and the key of the frame's `attrs`, that say what rules did."""
 
 
-class Ruling(Holding):
+class Ruling(Adapting):
     """What rules do to a `HybridRecommender`'s lists."""
 
     _last_ruler: tuple[Any, Any, Ruler] | None = None
@@ -39,8 +39,8 @@ class Ruling(Holding):
             Beside those of the configuration; as for `recommend`.
         """
         now = self.now
-        state = now.current
         history, seen = now.row(str(user))
+        state = self._own(now, user, now.current)
         index = state.kg.items.vocabulary.get(item)
         ruler = self._ruler(rules, state)
         if ruler is None:

@@ -119,6 +119,8 @@ class Drift:
         Which items came after these learned, boolean of shape (n_items,); None for none.
     events
         Of each pair that an event told of, the event that counts, by user and by item; one that took back included.
+    settled
+        Those of the events that move no weights any more: the signals have learned from them, or somebody reset it.
     cursor
         How far the model knows the store's log of changes; None where it follows no store.
     """
@@ -131,6 +133,7 @@ class Drift:
     new_to_tables: npt.NDArray[np.bool_] | None = None
     new_to_weights: npt.NDArray[np.bool_] | None = None
     events: Mapping[str, Mapping[str, Event]] = field(default_factory=dict, repr=False)
+    settled: Mapping[str, Mapping[str, Event]] = field(default_factory=dict, repr=False)
     cursor: Cursor | None = None
 
 
@@ -208,10 +211,20 @@ class ModelState:
             return Standardised(scores, np.zeros(rows, np.float32), np.ones(rows, np.float32))
         return standardise(scores, seen)
 
-    def score(self, histories: sparse.csr_matrix, seen: sparse.csr_matrix) -> npt.NDArray[np.float64]:
-        """Score of every item for each history, float64 of shape (b, n_items); NaN where no signal can say."""
+    def score(
+        self,
+        histories: sparse.csr_matrix,
+        seen: sparse.csr_matrix,
+        factors: npt.NDArray[np.float64] | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Score of every item for each history, float64 of shape (b, n_items); NaN where no signal can say.
+
+        With `factors`, of shape (b, n_signals), each history's weights are multiplied with its own.
+        """
         weights = self.weights_for(histories)
         cold, cold_weights = self.cold, self.weights_for(histories, cold=True)
+        if factors is not None:
+            weights, cold_weights = weights * factors, cold_weights * factors
         total = np.zeros(histories.shape, dtype=np.float64)
         silent = np.ones(histories.shape, dtype=bool)
         for index, signal in enumerate(self.signals):

@@ -175,7 +175,14 @@ def fingerprint(state: ModelState) -> str:
     for facts in kg.facts:
         arrays += [facts.head, facts.tail]
     words = [[list(t.vocabulary), t.names.to_pylist(), t.texts.to_pylist()] for t in kg.tables]
-    described = json.dumps([state.config.model_dump(mode="json"), list(state.names), kg.relations, words])
+    drift = state.drift
+    judging = [
+        sorted(event for item, event in own.items() if drift.settled.get(user, {}).get(item) != event)
+        for user, own in sorted(drift.events.items())
+    ]
+    described = json.dumps(
+        [state.config.model_dump(mode="json"), list(state.names), kg.relations, words, judging]
+    )
     shapes = (b"" if array is None else np.ascontiguousarray(array).view(np.uint8) for array in arrays)
     return _digest(described, *shapes)
 

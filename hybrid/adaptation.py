@@ -1,0 +1,200 @@
+"""Weights of the signals that move with what a user has just liked.
+
+Each like that came after the signals learned is a judgement of them: the standardised score z that a signal gave to
+the item before the like was known, less what the weighted signals gave together. A user's weights are the learned
+ones times ``exp(rate * sum_k decay^k (z_k - mean_k))`` over the last few likes, the newest first, within a bound: an
+exponentiated gradient (Kivinen & Warmuth 1997) of a linear gain, with a memory that fades.
+
+It is a function of the likes and of the signals as they are now: there is nothing to keep beside the events, and the
+order in which they come does not matter.
+"""
+
+import heapq
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from .config import HybridConfig
+from .events import Event
+from .signals import Signal
+from .standing import Live, Standing
+from .state import ModelState
+
+Factors = npt.NDArray[np.float64]
+_REMEMBERED = 10_000
+"""Users whose judgements are kept, so that an event costs one more and not all again."""
+_ROWS = 256
+"""Histories that are judged at once: memory is bounded by a block of (_ROWS, n_items)."""
+
+_Key = tuple[object, ...]
+_Judged = Mapping[_Key, Mapping[str, tuple[Signal, float]]]
+"""By like and by signal: the signal that judged, and its z."""
+
+
+class _Taken(NamedTuple):
+    """A like, with what the user thought before it."""
+
+    key: _Key
+    item: int
+    before: Standing
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    standing: Standing
+    signals: tuple[Signal, ...]
+    settled: Mapping[str, Event]
+    judged: _Judged
+    factors: Factors | None
+
+
+def adapts(config: HybridConfig) -> bool:
+    """Whether weights move: by default where they were learned, and stay where they were given."""
+    when = config.adaptation.when
+    return when == "always" or (when == "auto" and config.fusion.method == "learned")
+
+
+def weighted(state: ModelState, factors: Factors | None) -> ModelState:
+    """The model with its weights times some factors, float64 of shape (n_signals,); None leaves it."""
+    if factors is None:
+        return state
+    cold = None if state.cold_weights is None else state.cold_weights * factors
+    return replace(state, weights=state.weights * factors, cold_weights=cold)
+
+
+def factors_of(state: ModelState, rows: npt.NDArray[np.int64]) -> Factors | None:
+    """What the weights of some users, by index, are multiplied with: shape (b, n_signals); None where nothing is."""
+    events = state.drift.events
+    if not events or not adapts(state.config):
+        return None
+    live, users = Live(state), state.kg.users.vocabulary.ids[rows].tolist()
+    taken = {
+        place: _taken(state, user, live.standing(user)) for place, user in enumerate(users) if user in events
+    }
+    judged = _judged(state, [like for likes in taken.values() for like in likes], {})
+    found = np.ones((len(rows), len(state.signals)))
+    for place, likes in taken.items():
+        if (own := _factors(state, likes, judged)) is not None:
+            found[place] = own
+    return found
+
+
+class Memory:
+    """What was judged before, by user. It holds no state: only what rests on the very same things is used again."""
+
+    def __init__(self) -> None:
+        self._users: OrderedDict[str, _Known] = OrderedDict()
+        self._changing = threading.Lock()
+
+    def factors(self, state: ModelState, user: str, standing: Standing) -> Factors | None:
+        """What a user's weights are multiplied with, of shape (n_signals,); None where nothing is.
+
+        Parameters
+        ----------
+        state
+            The model; its histories are not looked at.
+        user, standing
+            The user, and what they think now.
+        """
+        settled = state.drift.settled.get(user, {})
+        used = tuple(signal for signal, use in zip(state.signals, _used(state), strict=True) if use)
+        known = self._users.get(user)
+        if (
+            known is not None
+            and known.standing is standing
+            and known.settled is settled
+            and all(one is other for one, other in zip(known.signals, used, strict=True))
+        ):
+            return known.factors
+        taken = _taken(state, user, standing)
+        judged = _judged(state, taken, {} if known is None else known.judged)
+        found = _factors(state, taken, judged)
+        with self._changing:
+            self._users[user] = _Known(standing, used, settled, judged, found)
+            self._users.move_to_end(user)
+            while len(self._users) > _REMEMBERED:
+                self._users.popitem(last=False)
+        return found
+
+
+def _used(state: ModelState) -> npt.NDArray[np.bool_]:
+    used = state.weights > 0
+    return used if state.cold_weights is None else used | (state.cold_weights > 0)
+
+
+def _taken(state: ModelState, user: str, standing: Standing) -> list[_Taken]:
+    """The last likes that the signals had not learned from, the newest first."""
+    settled, items = state.drift.settled.get(user, {}), state.kg.items.vocabulary
+    likes = (
+        event for item, event in standing.events.items() if event.weight > 0 and settled.get(item) != event
+    )
+    found = []
+    for event in heapq.nlargest(state.config.adaptation.events, likes, key=lambda event: event.order):
+        before = _before(standing, event, items.ids)
+        # Somebody without a history is served by popularity: nothing else was asked.
+        if before.history.nnz:
+            item = items.get(event.item)
+            key = (event.order, item, before.items.tobytes(), before.history.data.tobytes())
+            found.append(_Taken(key, item, before))
+    return found
+
+
+def _before(standing: Standing, event: Event, ids: npt.NDArray[np.object_]) -> Standing:
+    """What a user thought before an event, as far as what they think now tells."""
+    # What is of unknown time was there before any event.
+    earlier = ~(standing.timestamp >= event.timestamp)
+    for place in np.flatnonzero(standing.timestamp == event.timestamp):
+        other = standing.events.get(ids[standing.items[place]])
+        earlier[place] = other is None or other.order < event.order
+    return replace(
+        standing,
+        items=standing.items[earlier],
+        weight=standing.weight[earlier],
+        timestamp=standing.timestamp[earlier],
+        events={},
+    )
+
+
+def _judged(state: ModelState, taken: Sequence[_Taken], known: _Judged) -> _Judged:
+    found = {like.key: dict(known.get(like.key, {})) for like in taken}
+    for signal, use in zip(state.signals, _used(state), strict=True):
+        new = (
+            [like for like in taken if found[like.key].get(signal.name, (None,))[0] is not signal]
+            if use
+            else []
+        )
+        for start in range(0, len(new), _ROWS):
+            part = new[start : start + _ROWS]
+            histories = sparse.csr_matrix(sparse.vstack([like.before.history for like in part], format="csr"))
+            seen = sparse.csr_matrix(sparse.vstack([like.before.seen for like in part], format="csr"))
+            values = state.values(signal, histories, seen).values
+            for row, like in enumerate(part):
+                # What a signal cannot say of an item adds nothing to its score.
+                found[like.key][signal.name] = signal, float(np.nan_to_num(values[row, like.item]))
+    return found
+
+
+def _factors(state: ModelState, taken: Sequence[_Taken], judged: _Judged) -> Factors | None:
+    """The factors of one user's likes, the newest first."""
+    if not taken:
+        return None
+    settings, used = state.config.adaptation, _used(state)
+    total = np.zeros(len(state.signals))
+    for place, like in enumerate(taken):
+        own = state.cold_weights if state.is_cold(like.item) else state.weights
+        assert own is not None, "cold items come with weights of their own"
+        z = np.array(
+            [
+                judged[like.key][signal.name][1] if use else 0.0
+                for signal, use in zip(state.signals, used, strict=True)
+            ]
+        )
+        total += settings.decay**place * (z - own @ z / max(own.sum(), 1e-12))
+    limit = np.log(settings.bound)
+    return np.asarray(np.exp(np.clip(settings.rate * total, -limit, limit)))
