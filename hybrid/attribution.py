@@ -15,7 +15,7 @@ from scipy import sparse
 from kgenre.encoders import TextEncoder
 from kgenre.graph import KnowledgeGraph
 
-from .data import SignalData
+from .data import SignalData, same_facts
 from .signals import Signal
 from .signals.split import Split
 from .state import ModelState
@@ -135,23 +135,66 @@ def _centred(
     return np.asarray(own - rows[:, counted].sum(axis=1, dtype=np.float64) / max(int(counted.sum()), 1))
 
 
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """What explanations stand on, and of which state: the next state takes over what a change left as it was.
+
+    Attributes
+    ----------
+    kg
+        The graph.
+    data
+        Its facts and likes, and its items' text vectors.
+    encoder
+        What made the vectors, or None without any.
+    """
+
+    kg: KnowledgeGraph
+    data: SignalData
+    encoder: TextEncoder | None
+
+
 def explaining_data(state: ModelState, encoder: TextEncoder | None = None) -> SignalData:
+    """See `explained`."""
+    return explained(state, encoder).data
+
+
+def explained(
+    state: ModelState, encoder: TextEncoder | None = None, before: Explained | None = None
+) -> Explained:
     """The graph's facts and likes, and with an encoder its items' text vectors; kept with the graph.
 
-    Without an encoder the part that text has in tables is not told from the rest.
+    Without an encoder the part that text has in tables is not told from the rest. With `before` only that is made anew
+    which a change since then has touched: after a like nothing that was computed from texts, facts or learned likes.
     """
     kg, key = state.kg, f"explaining {encoder is not None}"
     learned = state.drift.tables.matrix
-    kept = kg._cache.get(key)
-    if kept is None or kept[0] is not learned:
-        texts = None if encoder is None else [text_of(kg, item) for item in range(kg.n_items)]
-        vectors = encoder.encode(texts) if encoder is not None and texts and any(texts) else None
-        data = SignalData.from_graph(kg, vectors)
-        if learned is not kg.likes:
-            data = data.having_learned(learned)
-        kept = kg._cache[key] = learned, data
-    found: SignalData = kept[1]
-    return found
+    kept: Explained | None = kg._cache.get(key)
+    if kept is not None and kept.data.as_learned.likes is learned:
+        return kept
+    before = kept or before
+    same_items = before is not None and before.kg.items is kg.items and before.encoder is encoder
+    if before is not None and same_items:
+        vectors = before.data.item_text
+    else:
+        texts = [text_of(kg, item) for item in range(kg.n_items)] if encoder is not None else []
+        vectors = encoder.encode(texts) if encoder is not None and any(texts) else None
+    data = SignalData.from_graph(kg, vectors)
+    if learned is not kg.likes:
+        data = data.having_learned(learned)
+    if before is not None and same_items:
+        data.take_over(before.data)
+        _carry(before.kg, kg)
+    kg._cache[key] = kept = Explained(kg, data, encoder)
+    return kept
+
+
+def _carry(before: KnowledgeGraph, kg: KnowledgeGraph) -> None:
+    """What was counted for wordings of the same items, and of the same facts."""
+    same = same_facts(before.item_facts(), kg.item_facts())
+    for key, value in before._cache.items():
+        if key == "word frequency" or (same and key.startswith("holders ")):
+            kg._cache.setdefault(key, value)
 
 
 def text_of(kg: KnowledgeGraph, item: int) -> str | None:

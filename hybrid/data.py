@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -124,11 +125,22 @@ class SignalData:
         learned = None if self.learned is None else self.learned.with_facts(facts)
         other = replace(self, facts=facts, learned=learned)
         object.__setattr__(other, "_cache", self._cache)
-        texts = {
+        object.__setattr__(other, "_knowledge", self._of_texts())
+        return other
+
+    def take_over(self, before: "SignalData") -> None:
+        """Keep what was computed of data with the same texts, as far as its facts and learned likes are these too."""
+        same = same_facts(before.facts, self.facts) and before.n_users == self.n_users
+        knowledge = before._knowledge if same else before._of_texts()
+        for one in (self, self.as_learned):
+            object.__setattr__(one, "_knowledge", knowledge)
+        if same and before.as_learned.likes is self.as_learned.likes:
+            object.__setattr__(self.as_learned, "_cache", before.as_learned._cache)
+
+    def _of_texts(self) -> dict[str, Any]:
+        return {
             key: value for key, value in self._knowledge.items() if key.startswith(("text", "unit", "word"))
         }
-        object.__setattr__(other, "_knowledge", texts)
-        return other
 
     @property
     def n_items(self) -> int:
@@ -144,6 +156,11 @@ class SignalData:
     def user_degree(self) -> FloatArray:
         """Likes per user, float32 of shape (n_users,)."""
         return np.diff(self.likes.indptr).astype(np.float32)
+
+
+def same_facts(one: Mapping[str, sparse.csr_matrix], other: Mapping[str, sparse.csr_matrix]) -> bool:
+    """Whether two sets of facts are the same matrices."""
+    return one.keys() == other.keys() and all(matrix is other[name] for name, matrix in one.items())
 
 
 def _ages(kg: KnowledgeGraph) -> tuple[FloatArray | None, float | None]:

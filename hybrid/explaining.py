@@ -1,19 +1,22 @@
 """Questions that a `HybridRecommender` answers about its answers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from kgenre.graph.errors import ConfigError
 
-from .adapting import Adapting
-from .attribution import explaining_data
+from .attribution import Explained, explained
 from .contrast import Contrast, contrast
 from .data import SignalData
-from .explanation import Explanation, explain, strongest
+from .explanation import Explanation, explain, ruled, strongest
 from .phrases import Phrases
+from .ranking import listable
 from .reasons import Reason
+from .ruling import Ruling
 from .standing import Live
 from .state import ModelState
 from .what_if import WhatIf, changed, what_if
@@ -25,8 +28,11 @@ _WITH_TEXT = ("closed_form", "slim", "svd", "gnn", "cold_gnn")
 """Signals in which text has a part that only the text vectors tell from the rest."""
 
 
-class Explaining(Adapting):
+class Explaining(Ruling):
     """What a `HybridRecommender` says of its lists."""
+
+    _explained: Explained | None = None
+    """What the last explanation stood on, from which the next takes over what has not changed."""
 
     def _history(
         self,
@@ -44,9 +50,13 @@ class Explaining(Adapting):
         *,
         history: Sequence[str] | None = None,
         dislikes: Sequence[str] = (),
+        rules: Sequence[Any] = (),
+        k: int = 10,
         language: str | Phrases = "en",
     ) -> Explanation:
         """Why an item has its score for a user: ledger, evidence and reasons by name, each of which sums to it.
+
+        Where rules apply, what each of them does to the item in a list of `k` stands beside.
 
         Parameters
         ----------
@@ -54,6 +64,10 @@ class Explaining(Adapting):
             As for `recommend`.
         item
             The item's id.
+        rules
+            Beside those of the configuration, as for `recommend`.
+        k
+            Length of the list in which the rules are looked at.
         language
             Of the sentences: ``en``, ``zh``, or `kgenre.hybrid.phrases.Phrases` with templates of your own.
 
@@ -62,14 +76,20 @@ class Explaining(Adapting):
         UnknownIdError
             For an unknown user or item, with the nearest ids.
         ConfigError
-            If no item is given, both or neither of user and history, or a language that is not there.
+            If no item is given, both or neither of user and history, a language that is not there, or a rule that
+            does not fit.
         """
         phrases = Phrases.of(language)
+        _check_k(k)
         now = self.now
         row, seen = self._history(user, history, dislikes, now)
         state = self._own(now, user, now.whole())
         index = _item(state, item)
-        return explain(state, row, seen, index, data=self._data(state), language=phrases)
+        why = explain(state, row, seen, index, data=self._data(state), language=phrases)
+        if (ruler := self._ruler(rules, state)) is None:
+            return why
+        masked = listable(state.score(row, seen), row, seen, None, False)
+        return replace(why, rules=ruled(ruler.done_to(masked, row, k, index), k, phrases))
 
     def strongest_reason(self, user: str, item: str) -> Reason | None:
         """The first of `explain`'s reasons that are shown, faster; None where nothing speaks for the item.
@@ -192,7 +212,9 @@ class Explaining(Adapting):
 
     def _data(self, state: ModelState) -> SignalData:
         texts = any(name in _WITH_TEXT for name in state.names)
-        return explaining_data(state, self.text_encoder if texts else None)
+        found = explained(state, self.text_encoder if texts else None, self._explained)
+        self._explained = found
+        return found.data
 
 
 def _item(state: ModelState, item: str | None) -> int:

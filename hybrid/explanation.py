@@ -1,5 +1,6 @@
 """Why an item is recommended: the ledger of signals, each one's evidence, and reasons that sum to the score."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -15,6 +16,7 @@ from .attribution import Share, explaining_data, shares
 from .data import SignalData
 from .phrases import Phrases
 from .reasons import Draft, Reason, drafts, losses, written
+from .ruler import Deed
 from .state import ModelState
 from .wording import Wording
 
@@ -52,6 +54,10 @@ class Explanation:
         All reasons, the strongest first: the evidence gathered over the signals.
     language
         Of the sentences.
+    rules
+        Where rules apply, a row a rule in their order: rule, adds (to the score by which the list is made, which starts
+        from `score`), before and after (its place in the list without and with the rule; missing where it is not
+        listed), does (in words).
     """
 
     item_id: str
@@ -62,6 +68,7 @@ class Explanation:
     history: pd.DataFrame = field(repr=False)
     reasons: tuple[Reason, ...] = field(repr=False)
     language: Phrases = field(repr=False, default_factory=lambda: Phrases.of("en"))
+    rules: pd.DataFrame = field(repr=False, default_factory=lambda: ruled([], 0, Phrases.of("en")))
 
     def best(self, n: int = 3) -> list[Reason]:
         """The `n` strongest reasons that speak for the item: they add to its score, and deleting them lowers it.
@@ -74,9 +81,12 @@ class Explanation:
 
     @property
     def text(self) -> str:
-        """The item, its score and the strongest reasons in words."""
+        """The item, its score, the strongest reasons in words, and what rules do to it."""
         lines = [self.language.say("score", name=self.name, score=f"{self.score:.3f}")]
         lines += [f"  {reason.contribution:+.3f}  {reason.text}" for reason in self.best()]
+        for rule, adds, does in self.rules[["rule", "adds", "does"]].itertuples(index=False):
+            said = self.language.say("rule", rule=rule, does=does)
+            lines.append(f"  {f'{adds:+.3f}' if adds else '':6}  {said}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,6 +96,7 @@ class Explanation:
             "name": self.name,
             "score": self.score,
             "ledger": _records(self.ledger),
+            "rules": _records(self.rules),
             "reasons": [
                 {
                     "kind": reason.kind,
@@ -116,11 +127,30 @@ class Explanation:
             [(f"{one.contribution:+.3f}", one.kind, one.text) for one in self.best(SHOWN)],
             columns=["adds", "kind", "reason"],
         )
+        rules = f"<p>What the rules do to it:</p>{table(self.rules)}" if len(self.rules) else ""
         return wrap(
-            f"<h4>{escape(self.name)} <small>score {self.score:.3f}</small></h4>{table(reasons)}"
+            f"<h4>{escape(self.name)} <small>score {self.score:.3f}</small></h4>{table(reasons)}{rules}"
             f"<details><summary>ledger</summary>{table(self.ledger)}</details>"
             f"<details><summary>evidence of each signal</summary>{table(self.evidence)}</details>"
         )
+
+
+def ruled(deeds: Sequence[Deed], k: int, phrases: Phrases) -> pd.DataFrame:
+    """What rules did to an item in a list of `k`; see `Explanation.rules`."""
+    rows = []
+    for deed in deeds:
+        if deed.barred:
+            said = "rule_bars"
+        elif deed.after is None:
+            said = "rule_unlisted" if deed.before is None else "rule_takes"
+        elif deed.before is None:
+            said = "rule_brings"
+        else:
+            said = "rule_stays" if deed.after == deed.before else "rule_moves"
+        does = phrases.say(said, before=deed.before, after=deed.after, k=k)
+        rows.append((deed.rule, deed.adds, deed.before, deed.after, does))
+    frame = pd.DataFrame(rows, columns=["rule", "adds", "before", "after", "does"])
+    return frame.astype({"adds": float, "before": "Int64", "after": "Int64"})
 
 
 def explain(

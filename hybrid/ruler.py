@@ -47,6 +47,29 @@ class Effect:
     left: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class Deed:
+    """What a rule did to one item.
+
+    Attributes
+    ----------
+    rule
+        In words.
+    adds
+        What it adds to the score that the list is made by.
+    barred
+        Whether it keeps the item out of every list.
+    before, after
+        The item's place in the list without and with the rule, those before it applied; None where it is not listed.
+    """
+
+    rule: str
+    adds: float
+    barred: bool
+    before: int | None
+    after: int | None
+
+
 class Ruler:
     """Rules made ready for a graph; a list obeys them all.
 
@@ -266,6 +289,31 @@ class Ruler:
             before = after
         return effects, {item: "; ".join(notes.get(int(item), [])) for item in before if item >= 0}
 
+    def done_to(
+        self, scores: npt.NDArray[np.float64], history: sparse.csr_matrix, k: int, item: int
+    ) -> list[Deed]:
+        """What each rule does to one item, whether it is listed or not; scores, history and k as for `effects`."""
+        spread = _deviation(scores, np.isfinite(scores))[0, 0]
+        place = _place(self.lists(scores, history, k, 0)[0], item)
+        deeds = []
+        for number, (rule, ready) in enumerate(zip(self.rules, self._ready, strict=True)):
+            adds, barred = 0.0, False
+            match rule:
+                case Only():
+                    barred = not ready.of(history)[0, item]
+                case Exclude():
+                    barred = bool(ready.of(history)[0, item])
+                case Boost():
+                    adds = float(rule.amount * spread * ready.of(history)[0, item])
+                case Bury():
+                    adds = -float(rule.amount * spread * ready.of(history)[0, item])
+                case LessPopular():
+                    adds = -float(rule.amount * spread * ready[item])
+            now = _place(self.lists(scores, history, k, number + 1)[0], item)
+            deeds.append(Deed(str(rule), adds, barred, place, now))
+            place = now
+        return deeds
+
     def words(self) -> str:
         """All rules."""
         return "; ".join(str(rule) for rule in self.rules)
@@ -278,6 +326,10 @@ def _deviation(scores: npt.NDArray[np.float64], finite: npt.NDArray[np.bool_]) -
     mean = values.sum(axis=1, keepdims=True) / n
     square = np.where(finite, (values - mean) ** 2, 0.0).sum(axis=1, keepdims=True) / n
     return np.asarray(np.sqrt(square))
+
+
+def _place(items: npt.NDArray[np.int32], item: int) -> int | None:
+    return _at(items, item) if (items == item).any() else None
 
 
 def _at(items: npt.NDArray[np.int32], item: int) -> int:
