@@ -37,8 +37,11 @@ class Description:
         return f"{self.labels.to_string(index=False)}\n\n{self.relations.to_string(index=False)}"
 
     def _repr_html_(self) -> str:
+        labels = self.labels.assign(
+            **{name: self.labels[name].map("{:.0%}".format) for name in ("named", "with_text")}
+        )
         return wrap(
-            f"<h4>Nodes</h4>{_bars(self.labels, 'label', 'nodes')}<br>{table(self.labels)}"
+            f"<h4>Nodes</h4>{_bars(self.labels, 'label', 'nodes')}<br>{table(labels)}"
             f"<h4>Relations</h4>{_bars(self.relations, RELATION, 'facts')}<br>{table(self.relations)}"
         )
 

@@ -124,8 +124,11 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         reasons = pd.DataFrame(
-            [(f"{one.contribution:+.3f}", one.kind, one.text) for one in self.best(SHOWN)],
-            columns=["adds", "kind", "reason"],
+            [
+                (f"{one.contribution:+.3f}", f"{-(one.measured or 0.0):+.3f}", one.kind, one.text)
+                for one in self.best(SHOWN)
+            ],
+            columns=["adds", "without it", "kind", "reason"],
         )
         rules = f"<p>What the rules do to it:</p>{table(self.rules)}" if len(self.rules) else ""
         return wrap(

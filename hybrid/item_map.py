@@ -20,6 +20,7 @@ from .holding import Holding
 from .map_reasons import near_reasons
 from .phrases import Phrases, relation_words
 from .reasons import Reason
+from .wording import Wording
 
 METHODS = ("pca", "tsne")
 _WIDTH, _HEIGHT, _MARGIN = 860, 560, 14
@@ -255,11 +256,12 @@ def _facts(kg: KnowledgeGraph, color: str) -> list[str | None]:
     if color in matrices:
         matrix = matrices[color]
         common = np.diff(matrix.tocsc().indptr)
-        found: list[str | None] = []
+        chosen: list[int | None] = []
         for row in range(kg.n_items):
             nodes = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
-            found.append(kg.node_name(int(nodes[common[nodes].argmax()])) if len(nodes) else None)
-        return found
+            chosen.append(int(nodes[common[nodes].argmax()]) if len(nodes) else None)
+        called = _called(kg, color, chosen, common)
+        return [None if node is None else called[node] for node in chosen]
     properties = kg.items.properties
     if color in properties.column_names:
         values: list[Any] = properties.column(color).to_pylist()
@@ -269,6 +271,17 @@ def _facts(kg: KnowledgeGraph, color: str) -> list[str | None]:
         f"the items have no relation or property {color!r}; they have {', '.join(known) or 'none'}"
         f"{did_you_mean(color, known)}"
     )
+
+
+def _called(
+    kg: KnowledgeGraph, color: str, chosen: list[int | None], common: npt.NDArray[Any]
+) -> dict[int, str]:
+    """Names of entities; those without one are numbered, the commonest first."""
+    wording, words = Wording(kg, Phrases.of("en")), relation_words(color).removesuffix("^-1")
+    nodes = {node for node in chosen if node is not None}
+    named = {node: wording.entity(node) for node in nodes if wording.is_named(node)}
+    nameless = sorted(nodes - named.keys(), key=lambda node: (-int(common[node]), node))
+    return named | {node: f"{words} {place}, without a name" for place, node in enumerate(nameless, 1)}
 
 
 def _groups(group: "pd.Series[Any]") -> dict[str, str]:

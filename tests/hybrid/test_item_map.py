@@ -37,7 +37,10 @@ def test_what_is_alike_is_near(two: tuple[KnowledgeGraph, np.ndarray], method: s
     found = item_map(*two, "ON_SIDE", method).frame
     centres = found.groupby("group")[["x", "y"]].mean()
     inside = np.linalg.norm(found[["x", "y"]].to_numpy() - centres.loc[found["group"]].to_numpy(), axis=1)
-    assert np.linalg.norm(centres.loc["Entity left"] - centres.loc["Entity right"]) > 2 * inside.mean()
+    assert (
+        np.linalg.norm(centres.loc["on side 2, without a name"] - centres.loc["on side 1, without a name"])
+        > 2 * inside.mean()
+    )
     assert found["likes"].sum() == 1
 
 
@@ -57,7 +60,7 @@ def test_item_with_several_entities_is_coloured_by_the_commonest() -> None:
         items=pd.DataFrame({"item_id": list("abc")}), facts=facts.assign(tail_label="E")
     )
     found = item_map(kg, np.eye(3, dtype=np.float32), "OF").frame
-    assert found["group"].tolist() == ["E b", "E b", "E b"]
+    assert found["group"].tolist() == ["of 1, without a name"] * 3
 
 
 def test_properties_colour_too_and_unknown_ones_are_named(two: tuple[KnowledgeGraph, np.ndarray]) -> None:
@@ -76,7 +79,7 @@ def test_picture_names_every_item_and_escapes(two: tuple[KnowledgeGraph, np.ndar
     html = (tmp_path / "map.html").read_text("utf-8")
     assert html.count("<circle") == 29 + 2
     assert "<script" not in html
-    assert unescape(html).count(f"<title>{HOSTILE}: Entity left\nnear {HOSTILE}</title>") == 15
+    assert unescape(html).count(f"<title>{HOSTILE}: on side 1, without a name\nnear {HOSTILE}</title>") == 15
     assert "http" not in html
 
 
