@@ -80,13 +80,21 @@ class Explanation:
         return [reason for strong, reason in strengths if strong > 0][:n]
 
     @property
+    def note(self) -> str:
+        """Which signals of the ledger are not taken apart; empty where all are."""
+        whole = self.evidence.loc[self.evidence["how"].str.startswith("not taken apart"), "signal"].unique()
+        return self.language.say("whole", signals=self.language.names(list(whole), 4)) if len(whole) else ""
+
+    @property
     def text(self) -> str:
-        """The item, its score, the strongest reasons in words, and what rules do to it."""
+        """The item, its score, the strongest reasons in words, what rules do to it, and what is not taken apart."""
         lines = [self.language.say("score", name=self.name, score=f"{self.score:.3f}")]
         lines += [f"  {reason.contribution:+.3f}  {reason.text}" for reason in self.best()]
         for rule, adds, does in self.rules[["rule", "adds", "does"]].itertuples(index=False):
             said = self.language.say("rule", rule=rule, does=does)
             lines.append(f"  {f'{adds:+.3f}' if adds else '':6}  {said}")
+        if self.note:
+            lines.append(f"  ({self.note})")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,10 +138,11 @@ class Explanation:
             ],
             columns=["adds", "without it", "kind", "reason"],
         )
+        note = f"<p class='kg-note'>{escape(self.note)}</p>" if self.note else ""
         rules = f"<p>What the rules do to it:</p>{table(self.rules)}" if len(self.rules) else ""
         return wrap(
             f"<h4>{escape(self.name)} <small>score {self.score:.3f}</small></h4>{table(reasons)}{rules}"
-            f"<details><summary>ledger</summary>{table(self.ledger)}</details>"
+            f"<details><summary>ledger</summary>{table(self.ledger)}{note}</details>"
             f"<details><summary>evidence of each signal</summary>{table(self.evidence)}</details>"
         )
 

@@ -316,7 +316,7 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         """One HTML page of the model and of some users' lists with reasons; see `kgenre.hybrid.report.report`."""
         _check_ids("users", users, some=False)
         state = self.state
-        return report(state, users, self._data(state))
+        return report(state, users, self._data(state), self._ruler((), state))
 
     # -- keeping ----------------------------------------------------------------------------------
 

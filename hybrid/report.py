@@ -1,6 +1,7 @@
 """A model and its lists as one HTML page: nothing is fetched, every text from the graph is escaped."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 
 import numpy as np
@@ -11,12 +12,13 @@ from kgenre.graph.progress import bar
 from .adaptation import factors_of, weighted
 from .attribution import explaining_data
 from .data import SignalData
-from .explanation import Explanation, explain
+from .explanation import Explanation, explain, ruled
 from .path_picture import reason_picture
 from .phrases import Phrases
-from .ranking import rank
+from .ranking import listable, rank
 from .report_changes import what_would_change
 from .report_style import STYLE
+from .ruler import Ruler
 from .state import ModelState
 from .taste import preferences, profile
 from .wording import Wording
@@ -26,7 +28,12 @@ LENGTH = 10
 _CHANCE = {True: "beyond chance", False: "may be chance"}
 
 
-def report(state: ModelState, users: Sequence[str] = (), data: SignalData | None = None) -> str:
+def report(
+    state: ModelState,
+    users: Sequence[str] = (),
+    data: SignalData | None = None,
+    ruler: Ruler | None = None,
+) -> str:
     """The page: how good the model is and what it is made of, then a section for each user.
 
     Parameters
@@ -37,6 +44,8 @@ def report(state: ModelState, users: Sequence[str] = (), data: SignalData | None
         User ids; nobody else's id, and nobody's name, is on the page.
     data
         See `kgenre.hybrid.attribution.explaining_data`; None takes it without text vectors.
+    ruler
+        The rules that the lists obey; what would change a list is said of the list without them.
 
     Raises
     ------
@@ -47,7 +56,7 @@ def report(state: ModelState, users: Sequence[str] = (), data: SignalData | None
     known = dict.fromkeys(str(user) for user in users)
     rows = {user: state.kg.users.vocabulary.get(user) for user in known}
     sections = [
-        _user(state, user, row, data)
+        _user(state, user, row, data, ruler)
         for user, row in bar(rows.items(), total=len(rows), desc="report", unit="user")
     ]
     links = "".join(f'<li><a href="#user-{place}">{escape(user)}</a></li>' for place, user in enumerate(rows))
@@ -119,12 +128,22 @@ def _honesty(state: ModelState) -> str:
 # -- a user --------------------------------------------------------------------------------------------
 
 
-def _user(state: ModelState, user: str, row: int, data: SignalData) -> str:
+def _user(state: ModelState, user: str, row: int, data: SignalData, ruler: Ruler | None) -> str:
     history, seen = state.histories[row], state.seen[row]
     if (factors := factors_of(state, np.array([row]))) is not None:
         state = weighted(state, factors[0])
-    ranked = rank(state, history, seen, min(LENGTH, state.kg.n_items)).items[0]
+    length = min(LENGTH, state.kg.n_items)
+    ranked = rank(state, history, seen, length, ruler=ruler).items[0]
     found = [(int(item), explain(state, history, seen, int(item), data=data)) for item in ranked[ranked >= 0]]
+    if ruler is not None:
+        masked = listable(state.score(history, seen), history, seen, None, False)
+        found = [
+            (
+                item,
+                replace(why, rules=ruled(ruler.done_to(masked, history, length, item), length, why.language)),
+            )
+            for item, why in found
+        ]
     items = [_item(state, place, item, why) for place, (item, why) in enumerate(found, 1)]
     listed = f'<ol class="list">{"".join(items)}</ol>' if items else "<p>Nothing is left to recommend.</p>"
     changes = what_would_change(state, history, seen, [why for _, why in found], data) if history.nnz else []
@@ -165,8 +184,22 @@ def _item(state: ModelState, place: int, item: int, why: Explanation) -> str:
     return (
         f'<li><h4><span class="rank">{place}</span> <bdi>{escape(why.name)}</bdi> '
         f'<small>{escape(why.item_id)}, score {why.score:.2f}</small></h4><ul class="reasons">{reasons}</ul>'
-        f"{picture}<details><summary>Ledger: what each signal adds</summary>{_ledger(why.ledger)}</details></li>"
+        f"{picture}<details><summary>Ledger: what each signal adds</summary>{_ledger(why.ledger)}{_beside(why)}"
+        "</details></li>"
     )
+
+
+def _beside(why: Explanation) -> str:
+    """What stands below a ledger: what rules did to the item, and what is not taken apart."""
+    note = f"<p>{escape(why.note)}</p>" if why.note else ""
+    if not len(why.rules):
+        return note
+    rows = [
+        f'<tr><th scope="row"><bdi>{escape(rule)}</bdi></th><td class="number">{_number(adds, 3)}</td>'
+        f"<td>{escape(does)}</td></tr>"
+        for rule, adds, does in why.rules[["rule", "adds", "does"]].itertuples(index=False)
+    ]
+    return note + _table(["rule", "adds", "what it does"], rows)
 
 
 def _ledger(ledger: pd.DataFrame) -> str:

@@ -1,10 +1,14 @@
 """`explain` says beside the ledger what rules did to the item."""
 
+import re
+
 import numpy as np
 import pytest
 
 from kgenre.graph import KnowledgeGraph
 from kgenre.graph.errors import ConfigError
+from kgenre.hybrid.config import HybridConfig
+from kgenre.hybrid.fusion import FusionConfig
 from kgenre.hybrid.recommender import HybridRecommender
 from kgenre.hybrid.rules import Boost, Bury, Cap, Exclude, LessPopular, Only
 
@@ -62,5 +66,28 @@ def test_rules_of_the_configuration_are_told_without_asking(world: KnowledgeGrap
     config = genre.config.model_copy(update={"rules": (Exclude(items=(first,)),)})
     ruled = HybridRecommender(config, text_encoder=genre.text_encoder).fit(world, show=False)
     assert ruled.explain(USER, first).rules["does"].tolist() == ["never lists it"]
+    page = ruled.report([USER])
+    assert f"exclude {first}" in page
+    assert "leaves it at place" in page or "moves it from place" in page or "lists it, at place" in page
+    ids = re.findall(r"<small>([^,<]+), score", page)
+    assert ids == ruled.recommend(USER, k=10)["item_id"].tolist()
+    assert first not in ids
     with pytest.raises(ConfigError, match="k=0"):
         genre.explain(USER, first, k=0)
+
+
+def test_what_is_not_taken_apart_is_said_beside_the_ledger(
+    genre: HybridRecommender, monkeypatch: pytest.MonkeyPatch, world: KnowledgeGraph
+):
+    assert genre.explain(USER, "echo").note == ""
+    fusion = FusionConfig(method="fixed", weights={"closed_form": 1.0})
+    config = HybridConfig(signals=("closed_form",), fusion=fusion, tune=False, baselines=False)
+    rec = HybridRecommender(config, text_encoder=genre.text_encoder).fit(world, show=False)
+    assert rec.explain(USER, "echo").note == ""
+    monkeypatch.setattr("kgenre.hybrid.signals.closed_form.LARGEST", 10)
+    why = rec.explain(USER, "echo")
+    assert why.note == "closed_form: not taken apart into facts and texts, for there are too many items"
+    assert why.note in why.text
+    assert why.note in why._repr_html_()
+    assert why.note in rec.report([USER])
+    assert why.evidence["contribution"].sum() == pytest.approx(why.score, abs=1e-6)
