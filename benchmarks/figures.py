@@ -1,8 +1,10 @@
-"""The README's table of all methods and the picture of accuracy against CPU time, made of benchmarks/results.
+"""The README's table of all methods, the picture of accuracy against CPU time and the figures of the pages in docs/.
+
+All are made of benchmarks/results.
 
     python benchmarks/figures.py [--check]
 
-With --check nothing is written; exit 1 says that the README or the picture is not what the results say.
+With --check nothing is written; exit 1 says which file is not what the results say.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import sys
 from typing import Any
 
 from data import RESULTS, ROOT
+from pages import wanted as pages
 
 DATA = ("ml-100k", "ml-1m")
 START, END = "<!-- made by benchmarks/figures.py -->", "<!-- end of what benchmarks/figures.py made -->"
@@ -115,7 +118,7 @@ def main() -> None:
     _, end, after = rest.partition(END)
     if not end:
         sys.exit(f"README.md has no lines {START!r} and {END!r} for the table to stand between")
-    wanted = {readme: f"{before}{START}\n\n{table()}\n\n{END}{after}", PICTURE: picture()}
+    wanted = {readme: f"{before}{START}\n\n{table()}\n\n{END}{after}", PICTURE: picture(), **pages(table())}
     for path, content in wanted.items():
         if not options.check:
             path.write_text(content, encoding="utf-8")
