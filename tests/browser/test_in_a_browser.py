@@ -6,7 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -244,19 +247,12 @@ def test_an_executed_notebook_shows_its_pictures_as_html(page: Any, tmp_path: Pa
     assert page.complaints == []
 
 
-def test_front_page_of_the_documentation_leads_to_every_page(page: Any, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation's site, built strictly."""
+    folder = tmp_path_factory.mktemp("docs") / "site"
     done = subprocess.run(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "mkdocs",
-            "build",
-            "--quiet",
-            "--strict",
-            "--site-dir",
-            str(tmp_path / "site"),
-        ],
+        [sys.executable, "-P", "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
@@ -264,7 +260,11 @@ def test_front_page_of_the_documentation_leads_to_every_page(page: Any, tmp_path
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    page.open((tmp_path / "site" / "index.html").as_uri())
+    return folder
+
+
+def test_front_page_of_the_documentation_leads_to_every_page(page: Any, site: Path) -> None:
+    page.open((site / "index.html").as_uri())
     text = page.run("document.body.innerText")
     assert "what brings you?" in text
     links = page.run("[...document.querySelectorAll('article a')].map(one => one.href)")
@@ -274,3 +274,31 @@ def test_front_page_of_the_documentation_leads_to_every_page(page: Any, tmp_path
         assert (file / "index.html" if file.is_dir() or not file.suffix else file).exists(), link
     assert page.complaints == []
     assert [address for address in page.requests if not address.startswith("file:")] == []
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and says nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_the_site_s_search_finds_the_answer_and_asks_nobody_else(page: Any, site: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        here = f"http://127.0.0.1:{server.server_address[1]}"
+        page.open(f"{here}/index.html")
+        page.run(
+            "(() => { const box = document.querySelector('[data-md-component=search-query]'); box.focus();"
+            " box.value = 'dislike'; for (const name of ['input', 'keyup'])"
+            " box.dispatchEvent(new KeyboardEvent(name, {bubbles: true})) })()"
+        )
+        found = "[...document.querySelectorAll('.md-search-result__item a')].map(one => one.href)"
+        page.wait(f"{found}.length > 0")
+        assert page.run(found)[0].startswith(f"{here}/questions/")
+        assert [address for address in page.requests if not address.startswith(here)] == []
+        assert page.complaints == []
+    finally:
+        server.shutdown()
+        server.server_close()
