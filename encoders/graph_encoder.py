@@ -229,7 +229,7 @@ class GraphEncoder:
             raise DataError(
                 f"histories over {histories.shape[1]} items, but the encoder was fitted on {n_items}"
             )
-        return np.asarray(histories.astype(np.float32) @ self.history_vectors, dtype=np.float32)
+        return np.asarray(histories.astype(np.float32, copy=False) @ self.history_vectors, dtype=np.float32)
 
     def score(self, histories: sparse.csr_matrix) -> FloatArray:
         """Scores of all items, float32 of shape (b, n_items); NaN where nothing is known of user or item."""

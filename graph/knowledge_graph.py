@@ -397,7 +397,10 @@ class KnowledgeGraph:
         Where both name a node or have a property, text or name for it, `other` prevails.
         """
         from .builder import GraphBuilder
+        from .merging import merged
 
+        if (small := merged(self, other)) is not None:
+            return small
         builder = GraphBuilder(self.users.label, self.items.label).add_graph(other).add_graph(self)
         # Of a node's values the first prevails, of a pair's interactions without a time the last.
         builder._interactions.reverse()

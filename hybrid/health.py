@@ -11,8 +11,10 @@ from kgenre.encoders import TextEncoder
 
 from .config import RefitConfig
 from .data import SignalData
-from .fitting import encode_texts
+from .signals import Signal, TextCosine
+
 from .state import Drift, Likes, ModelState, squared_norm
+from .texts import text_vectors
 
 
 def health(state: ModelState) -> pd.DataFrame:
@@ -115,14 +117,22 @@ def _changed_rows(state: ModelState, likes: Likes) -> tuple[sparse.csr_matrix, s
 def absorbed(state: ModelState, encoder: TextEncoder, weights: bool = False) -> ModelState:
     """The state with its tables computed again from the likes of now, settings and fusion as they are.
 
-    Each is what a fit of the signal with these settings on this graph would give. With `weights` the trained ones
-    are trained again too, as long as before.
+    Each is what a fit of the signal with these settings on this graph would give, the centre of the texts included.
+    With `weights` the trained ones are trained again too, as long as before.
     """
-    data = SignalData.from_graph(state.kg, *encode_texts(state.kg, encoder))
-    signals = tuple(
-        signal.refit(data) if signal.learns == "table" or (weights and signal.learns == "weights") else signal
-        for signal in state.signals
-    )
+    data = SignalData.from_graph(state.kg, *text_vectors(state.kg, encoder))
+
+    def again(signal: Signal) -> Signal:
+        if isinstance(signal, TextCosine):
+            # Of the items' own texts: what is said of them comes in again where the state is put in place.
+            return TextCosine(signal.config).fit(data)
+        return (
+            signal.refit(data)
+            if signal.learns == "table" or (weights and signal.learns == "weights")
+            else signal
+        )
+
+    signals = tuple(again(signal) for signal in state.signals)
     likes, drift = Likes.of(state.kg), state.drift
     fresh = Drift(
         tables=likes,

@@ -5,6 +5,7 @@ follows exactly; what was learned from likes (walks through users, closed forms,
 item enters it by its text and facts. Interactions come by a shorter way, see `kgenre.hybrid.standing`.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,13 +27,15 @@ from kgenre.graph.columns import (
 from kgenre.graph.edit import without_facts
 from kgenre.graph.errors import DataError, did_you_mean
 from kgenre.graph.fact_ends import labelled as labelled
+from kgenre.graph.knowledge_graph import NodeTable
+from kgenre.graph.merging import moved_columns
 from kgenre.graph.tables import to_polars
 
 from .data import SignalData
 from .events import Event
-from .fitting import encode_texts
-from .signals.base import Moves
+from .signals.base import Moves, Since
 from .state import Likes, ModelState, histories_of, union
+from .texts import text_vectors
 
 
 def without(kg: KnowledgeGraph, facts: pl.DataFrame) -> KnowledgeGraph:
@@ -106,38 +109,71 @@ def _tails(kg: KnowledgeGraph, relation: str) -> tuple[str, dict[str, str]]:
     return table.label, by_name | {key: key for key in ids}
 
 
-def changed(state: ModelState, kg: KnowledgeGraph, encoder: TextEncoder) -> ModelState:
+def changed(state: ModelState, kg: KnowledgeGraph, encoder: TextEncoder, whole: bool = False) -> ModelState:
     """The state after the graph has become another one.
 
     A function of what the signals have learned and of the new graph: however the graph came to be, in one step or in
     many, the state is the same. An item that was removed is one that was never learned when it comes back.
+
+    Parameters
+    ----------
+    state
+        The state before.
+    kg
+        The graph of now.
+    encoder
+        Encodes texts that are new.
+    whole
+        Whether to look at all of the graph, and not only at what has changed; the state is the same.
     """
-    moves, drift = _moves(state.kg, kg), state.drift
-    users = kg.users.vocabulary.find(state.kg.users.vocabulary.ids).astype(np.int64)
+    before, drift = state.kg, state.drift
+    moves = _moves(before, kg)
+    # Whoever interacted with whatever still does, and nobody has come or gone.
+    same = not whole and kg.users is before.users and _same_interactions(before, kg)
+    users = np.arange(kg.n_users) if kg.users is before.users else _places(before.users, kg)
     gone = int((users < 0).sum())
+    same_likes = gone == 0 and _nobody_learned(drift.tables, moves.items)
+    if not whole:
+        data_before = _data(state, encoder)
+        moves = replace(moves, since=Since(data_before, moves.items, same_likes))
     # An item that came after the signals learned is a new one at every change: it has no learned rows.
     new = {"table": drift.new_to_tables, "weights": drift.new_to_weights}
     unlearned = {
         learns: moves if fresh is None else replace(moves, items=np.where(fresh, -1, moves.items))
         for learns, fresh in new.items()
     } | {"nothing": moves}
-    tables, weights = (_moved_likes(likes, kg, moves.items) for likes in (drift.tables, drift.weights))
-    data = SignalData.from_graph(kg, *encode_texts(kg, encoder)).having_learned(tables.matrix)
+    carried = {id(before.likes): kg.likes, id(before.seen): kg.seen} if same else {}
+    tables = _moved_likes(drift.tables, kg, moves.items, carried)
+    weights = (
+        tables if drift.weights is drift.tables else _moved_likes(drift.weights, kg, moves.items, carried)
+    )
+    texts = text_vectors(kg, encoder, None if whole else before)
+    data = SignalData.from_graph(kg, *texts).having_learned(tables.matrix)
+    if moves.since is not None and same_likes:
+        assert data.learned is not None
+        data.learned.__dict__["item_degree"] = moves.rows_of(moves.since.data.as_learned.item_degree)
     # What was not to be recommended though nobody interacted with it; what was interacted with is in the graph.
-    extra = sparse.csr_matrix(state.seen - state.seen.multiply(state.kg.seen))
-    extra.eliminate_zeros()
-    seen = _moved(extra, users, moves.items, (kg.n_users, kg.n_items))
+    if same:
+        seen, histories = (
+            carried[id(matrix)] if id(matrix) in carried else moved_columns(matrix, moves.items, kg.n_items)
+            for matrix in (state.seen, state.histories)
+        )
+    else:
+        extra = sparse.csr_matrix(state.seen - state.seen.multiply(before.seen))
+        extra.eliminate_zeros()
+        seen = union(_moved(extra, users, moves.items, (kg.n_users, kg.n_items)), kg.seen)
+        histories = histories_of(kg, state.config.history_half_life_days)
     events = {
         user: {item: event for item, event in own.items() if item in kg.items.vocabulary}
         for user, own in drift.events.items()
         if user in kg.users.vocabulary
     }
-    return replace(
+    moved = replace(
         state,
         kg=kg,
         signals=tuple(signal.extend(data, unlearned[signal.learns]) for signal in state.signals),
-        histories=histories_of(kg, state.config.history_half_life_days),
-        seen=union(seen, kg.seen),
+        histories=histories,
+        seen=seen,
         cold=None if state.cold is None else moves.rows_of(state.cold, fill=True),
         drift=replace(
             drift,
@@ -150,6 +186,42 @@ def changed(state: ModelState, kg: KnowledgeGraph, encoder: TextEncoder) -> Mode
             forgotten=(drift.forgotten[0] + gone, drift.forgotten[1] + gone),
         ),
     )
+    _keep(moved, data, encoder)
+    return moved
+
+
+_DATA = "data of the signals"
+_SMALL = ("fact_features", "unit_texts")
+"""What is worth keeping of what was computed of the data."""
+
+
+def _data(state: ModelState, encoder: TextEncoder) -> SignalData:
+    """What the signals of a state stand on, kept with its graph."""
+    kept = state.kg._cache.get(_DATA)
+    if kept is None or kept[0] is not encoder or kept[1] is not state.drift.tables.matrix:
+        data = SignalData.from_graph(state.kg, *text_vectors(state.kg, encoder))
+        kept = _keep(state, data.having_learned(state.drift.tables.matrix), encoder)
+    found: SignalData = kept[2]
+    return found
+
+
+def _keep(state: ModelState, data: SignalData, encoder: TextEncoder) -> tuple[Any, ...]:
+    likes = state.drift.tables.matrix
+    light = replace(data, learned=None).having_learned(likes)
+    # One dictionary, which the data with the learned likes shares.
+    light._knowledge.update((key, data._knowledge[key]) for key in _SMALL if key in data._knowledge)
+    state.kg._cache[_DATA] = kept = encoder, likes, light
+    return kept
+
+
+def _same_interactions(before: KnowledgeGraph, after: KnowledgeGraph) -> bool:
+    one, two = before.interactions, after.interactions
+    return one.user is two.user and one.weight is two.weight and one.timestamp is two.timestamp
+
+
+def _nobody_learned(likes: Likes, items: np.ndarray[Any, np.dtype[np.int64]]) -> bool:
+    """Whether nobody of whom something was learned liked an item that is gone."""
+    return bool((items >= 0).all()) or not bool((items[likes.matrix.indices] < 0).any())
 
 
 def still_standing(state: ModelState, kg: KnowledgeGraph) -> ModelState:
@@ -182,9 +254,19 @@ def _still_new(
     return new if new.any() else None
 
 
-def _moved_likes(likes: Likes, kg: KnowledgeGraph, items: np.ndarray[Any, np.dtype[np.int64]]) -> Likes:
-    """Learned likes without those of users and items that are gone."""
-    kept = np.flatnonzero(kg.users.vocabulary.find(likes.users) >= 0)
+def _moved_likes(
+    likes: Likes,
+    kg: KnowledgeGraph,
+    items: np.ndarray[Any, np.dtype[np.int64]],
+    carried: Mapping[int, sparse.csr_matrix],
+) -> Likes:
+    """Learned likes without those of users and items that are gone; `carried` are matrices that have moved already."""
+    if (moved := carried.get(id(likes.matrix))) is not None:
+        return Likes(likes.users, moved)
+    here = kg.users.vocabulary.find(likes.users) >= 0
+    if here.all() and (items >= 0).all():
+        return Likes(likes.users, moved_columns(likes.matrix, items, kg.n_items))
+    kept = np.flatnonzero(here)
     rows = np.full(len(likes.users), -1, dtype=np.int64)
     rows[kept] = np.arange(len(kept))
     return Likes(likes.users[kept], _moved(likes.matrix, rows, items, (len(kept), kg.n_items)))
@@ -195,10 +277,18 @@ def _moves(before: KnowledgeGraph, after: KnowledgeGraph) -> Moves:
     for table in before.tables:
         if table.label not in after.labels:
             continue
-        found = after.table(table.label).vocabulary.find(table.vocabulary.ids).astype(np.int64)
+        found = _places(table, after)
         nodes[before.slice(table.label)] = np.where(found >= 0, found + after.slice(table.label).start, -1)
     own = nodes[before.n_users : before.n_users + before.n_items]
     return Moves(np.where(own >= 0, own - after.n_users, -1), nodes, after.n_items)
+
+
+def _places(table: NodeTable, after: KnowledgeGraph) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Where each node of a table is in the table of that label now; -1 where it is gone."""
+    vocabulary = after.table(table.label).vocabulary
+    if vocabulary is table.vocabulary:
+        return np.arange(len(table), dtype=np.int64)
+    return vocabulary.find(table.vocabulary.ids).astype(np.int64)
 
 
 def _moved(

@@ -361,13 +361,12 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         for name, given in (("history", history), ("dislikes", dislikes)):
             _check_ids(name, given or (), some=False)
         vocabulary = state.kg.items.vocabulary
-        liked = np.unique(vocabulary.index([str(item) for item in history or ()]))
-        disliked = np.unique(vocabulary.index([str(item) for item in dislikes]))
-        both = np.intersect1d(liked, disliked)
-        if len(both):
-            raise ConfigError(f"item {vocabulary[int(both[0])]!r} is both liked and disliked; say which")
-        row = single_history(state.kg.n_items, liked, disliked)
-        return row, abs(row)
+        liked = {vocabulary.get(str(item)) for item in history or ()}
+        disliked = {vocabulary.get(str(item)) for item in dislikes}
+        if both := liked & disliked:
+            raise ConfigError(f"item {vocabulary[min(both)]!r} is both liked and disliked; say which")
+        n_items = state.kg.n_items
+        return single_history(n_items, [*liked], [*disliked]), single_history(n_items, [*liked, *disliked])
 
     def _candidates(
         self, candidates: Sequence[str] | None, state: ModelState | None = None
@@ -389,7 +388,8 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
                 ITEM_ID: table.vocabulary.ids[items],
                 NAME: [table.name(int(item)) for item in items],
                 SCORE: scores,
-            }
+            },
+            copy=False,
         )
 
 

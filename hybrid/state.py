@@ -15,6 +15,7 @@ from .config import HybridConfig
 from .data import FloatArray
 from .events import Event
 from .fusion import Standardised, standardise
+from .scoring import BlockSum, one_sum
 from .signals import Signal
 
 
@@ -222,18 +223,34 @@ class ModelState:
         With `factors`, of shape (b, n_signals), each history's weights are multiplied with its own.
         """
         weights = self.weights_for(histories)
-        cold, cold_weights = self.cold, self.weights_for(histories, cold=True)
         if factors is not None:
-            weights, cold_weights = weights * factors, cold_weights * factors
+            weights = weights * factors
+        used = weights.any(axis=0)
+        own = {index: weights[:, [index]] for index in np.flatnonzero(used).tolist()}
+        if self.cold is not None:
+            cold = self.weights_for(histories, cold=True) * (1.0 if factors is None else factors)
+            own = {
+                index: np.where(self.cold, cold[:, [index]], weights[:, [index]])
+                for index in np.flatnonzero(used | cold.any(axis=0)).tolist()
+            }
+        if self.config.fusion.method == "blend" or not own:
+            return self._blended(histories, own)
+        if histories.shape[0] == 1:
+            parts = [self.signals[index].score(histories) for index in own]
+            return one_sum(parts, np.concatenate(list(own.values())), seen.indices)
+        block = BlockSum(seen)
+        for index, weight in own.items():
+            block.add(self.signals[index].score(histories), weight)
+        return block.total()
+
+    def _blended(
+        self, histories: sparse.csr_matrix, weights: Mapping[int, npt.NDArray[np.float64]]
+    ) -> npt.NDArray[np.float64]:
+        """The signals as they are, without standardising."""
         total = np.zeros(histories.shape, dtype=np.float64)
         silent = np.ones(histories.shape, dtype=bool)
-        for index, signal in enumerate(self.signals):
-            weight: npt.NDArray[np.float64] = weights[:, [index]]
-            if cold is not None:
-                weight = np.where(cold, cold_weights[:, [index]], weight)
-            if not weight.any():
-                continue
-            values = self.values(signal, histories, seen).values
+        for index, weight in weights.items():
+            values = self.signals[index].score(histories)
             unknown = np.isnan(values)
             silent &= unknown | (weight == 0)
             total += weight * np.where(unknown, 0.0, values)
@@ -314,8 +331,10 @@ def union(one: sparse.csr_matrix, two: sparse.csr_matrix) -> sparse.csr_matrix:
 def single_history(n_items: int, likes: npt.ArrayLike, dislikes: npt.ArrayLike = ()) -> sparse.csr_matrix:
     """A history of one row from item indices."""
     liked, disliked = np.asarray(likes, dtype=np.int32), np.asarray(dislikes, dtype=np.int32)
-    values: FloatArray = np.concatenate((np.ones(len(liked)), -np.ones(len(disliked)))).astype(np.float32)
     items = np.concatenate((liked, disliked))
-    row = sparse.csr_matrix((values, (np.zeros(len(items), np.int32), items)), shape=(1, n_items))
-    row.sort_indices()
-    return row
+    values = np.ones(len(items), dtype=np.float32)
+    values[len(liked) :] = -1.0
+    order = np.argsort(items, kind="stable")
+    return sparse.csr_matrix(
+        (values[order], items[order], np.array([0, len(items)], np.int32)), shape=(1, n_items)
+    )

@@ -20,6 +20,26 @@ from .split import Split
 
 
 @dataclass(frozen=True, eq=False)
+class Since:
+    """What a signal knew before a change of the graph: it need look only at what has changed.
+
+    Attributes
+    ----------
+    data
+        The graph as it was, with the likes that were learned from.
+    items
+        int64 of shape (items before,): the index now; -1 where it is gone. Unlike in `Moves` an item that came after
+        the signal learned is where it is.
+    same_likes
+        Whether the learned likes are still the same.
+    """
+
+    data: SignalData
+    items: npt.NDArray[np.int64]
+    same_likes: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Moves:
     """Where things are after a change of the graph.
 
@@ -29,11 +49,14 @@ class Moves:
         int64 of shape (items before,) and (nodes before,): the index now; -1 where it is gone.
     n_items
         Number of items now.
+    since
+        What was before; None where everything is to be looked at.
     """
 
     items: npt.NDArray[np.int64]
     nodes: npt.NDArray[np.int64]
     n_items: int
+    since: Since | None = None
 
     @property
     def same_items(self) -> bool:
@@ -43,7 +66,9 @@ class Moves:
     @property
     def new_items(self) -> npt.NDArray[np.int64]:
         """Indices of the items that are new."""
-        return np.setdiff1d(np.arange(self.n_items), self.items)
+        new = np.ones(self.n_items, dtype=bool)
+        new[self.items[self.items >= 0]] = False
+        return np.flatnonzero(new)
 
     def rows_of(self, table: npt.NDArray[Any], fill: float = 0.0) -> npt.NDArray[Any]:
         """A table of one row an item, moved; rows of new items hold `fill`."""
@@ -51,6 +76,34 @@ class Moves:
         here = self.items >= 0
         moved[self.items[here]] = table[here]
         return moved
+
+    def square_of(self, table: FloatArray) -> FloatArray:
+        """A table of one row and one column an item, moved; those of new items hold 0."""
+        if self.same_items:
+            return table.copy()
+        moved = np.empty((self.n_items, self.n_items), dtype=table.dtype)
+        here = np.flatnonzero(self.items >= 0)
+        place = self.items[here]
+        new = self.new_items
+        moved[new] = 0.0
+        moved[:, new] = 0.0
+        # Nearly all items have moved together with their neighbours: whole blocks instead of single cells.
+        breaks = np.flatnonzero((np.diff(here) != 1) | (np.diff(place) != 1)) + 1
+        if len(breaks) > _BLOCKS:
+            moved[np.ix_(place, place)] = table[np.ix_(here, here)]
+            return moved
+        starts, ends = [0, *breaks.tolist()], [*breaks.tolist(), len(here)]
+        runs = [(here[a], place[a], b - a) for a, b in zip(starts, ends, strict=True) if b > a]
+        for row, to_row, height in runs:
+            for column, to_column, width in runs:
+                moved[to_row : to_row + height, to_column : to_column + width] = table[
+                    row : row + height, column : column + width
+                ]
+        return moved
+
+
+_BLOCKS = 64
+"""Runs of items that have moved together, up to which a square table is moved run by run."""
 
 
 class SignalConfig(BaseModel):
@@ -189,6 +242,8 @@ class ItemSimilaritySignal(Signal):
     blind: npt.NDArray[np.bool_]
 
     def score(self, histories: sparse.csr_matrix) -> FloatArray:  # noqa: D102
+        if histories.shape[0] == 1 and sparse.issparse(self.similarity):
+            return self._silence(_row_times(histories, self.similarity), histories)
         return self._silence(dense(histories @ self.similarity), histories)
 
     def rows(self, history: sparse.csr_matrix) -> FloatArray:  # noqa: D102
@@ -212,6 +267,23 @@ class ItemSimilaritySignal(Signal):
         self.blind = arrays["blind"].astype(bool)
         self.similarity = unpack("similarity", arrays)
         return self
+
+
+def _row_times(row: sparse.csr_matrix, matrix: sparse.csr_matrix) -> FloatArray:
+    """``row @ matrix`` as a dense array: of a single row that is faster than a sparse product and its bookkeeping."""
+    ends = matrix.indptr[np.stack((row.indices, row.indices + 1))]
+    pieces = [slice(start, end) for start, end in ends.T.tolist()]
+    if not pieces:
+        return np.zeros((1, matrix.shape[1]), dtype=np.float32)
+    picked = sparse.csc_matrix(
+        (
+            np.concatenate([matrix.data[piece] for piece in pieces]),
+            np.concatenate([matrix.indices[piece] for piece in pieces]),
+            np.concatenate(([0], np.cumsum(ends[1] - ends[0]))),
+        ),
+        shape=(matrix.shape[1], len(pieces)),
+    )
+    return np.asarray(picked @ row.data, dtype=np.float32)[None, :]
 
 
 def dense(matrix: Any) -> FloatArray:
@@ -239,6 +311,53 @@ def unpack(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
     parts = tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
     rows, columns = (int(n) for n in arrays[f"{name}.shape"])
     return sparse.csr_matrix(parts, shape=(rows, columns))
+
+
+def with_rows(
+    matrix: sparse.csr_matrix,
+    items: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.int64],
+    fresh: sparse.csr_matrix,
+) -> sparse.csr_matrix:
+    """An item-item matrix after a change: old rows where their items are now, and some rows that were made anew.
+
+    Parameters
+    ----------
+    matrix
+        CSR of shape (items before, items before).
+    items
+        int64 of shape (items before,): the index now, in the order of before; -1 where it is gone. What the old rows
+        have of an item that is gone is in none of the rows that stay.
+    rows
+        Which items' rows were made anew, sorted; those of all new items among them.
+    fresh
+        These rows, CSR of shape (len(rows), items now).
+    """
+    n = fresh.shape[1]
+    own = np.full(n, -1, dtype=np.int64)
+    here = np.flatnonzero(items >= 0)
+    own[items[here]] = here
+    own[rows] = len(matrix.indptr) - 1 + np.arange(len(rows))
+    lengths = np.concatenate((np.diff(matrix.indptr), np.diff(fresh.indptr)))
+    first = np.concatenate((matrix.indptr[:-1], matrix.indptr[-1] + fresh.indptr[:-1]))
+    # Rows that follow each other before and after are copied in one piece.
+    breaks = np.flatnonzero(np.diff(own) != 1) + 1
+    starts, ends = np.concatenate(([0], breaks)), np.concatenate((breaks, [n]))
+    data, indices = [], []
+    columns = np.concatenate((items.astype(np.int32)[matrix.indices], fresh.indices.astype(np.int32)))
+    values = np.concatenate((matrix.data, fresh.data))
+    for start, end in zip(own[starts].tolist(), own[ends - 1].tolist(), strict=True):
+        piece = slice(first[start], first[end] + lengths[end])
+        data.append(values[piece])
+        indices.append(columns[piece])
+    ends_of = np.concatenate(([0], np.cumsum(lengths[own])))
+    return sparse.csr_matrix((np.concatenate(data), np.concatenate(indices), ends_of), shape=(n, n))
+
+
+def empty_rows(n_rows: int, n_items: int) -> sparse.csr_matrix:
+    """Rows that hold nothing: float32 CSR of shape (n_rows, n_items)."""
+    nothing = np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int32), np.zeros(n_rows + 1, dtype=np.int32)
+    return sparse.csr_matrix(nothing, shape=(n_rows, n_items))
 
 
 def keep_largest(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:

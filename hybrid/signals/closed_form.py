@@ -18,6 +18,7 @@ from .features import (
     text_column,
     text_cosine,
     text_neighbours,
+    unit_texts,
 )
 from .neighbourhood import neighbourhood_form
 from .products import DENSE_ITEMS
@@ -76,6 +77,9 @@ class ClosedForm(ItemSimilaritySignal):
         "user_power": (0.0, 0.25, 0.5, 0.75, 1.0),
     }
 
+    _kept: tuple[FloatArray, FloatArray] | None = None
+    """What new columns are solved with, made for the first new item, of the items that were learned."""
+
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         if data.n_items > DENSE_ITEMS:
             return self._fit_nearest(data)
@@ -101,19 +105,34 @@ class ClosedForm(ItemSimilaritySignal):
             return self._extend_nearest(data, moves)
         moved = type(self)(self.config)
         here, new = moves.items[moves.items >= 0], moves.new_items
-        weights = np.zeros((moves.n_items, moves.n_items), dtype=np.float32)
-        weights[np.ix_(here, here)] = dense(self.similarity)[np.ix_(moves.items >= 0, moves.items >= 0)]
-        gram, penalty, prior = self.system(data.as_learned)
-        if len(new):
-            gram[np.diag_indices_from(gram)] += penalty
-            old = np.ix_(here, here)
-            columns = linalg.solve(gram[old], (penalty[:, None] * prior)[np.ix_(here, new)], assume_a="pos")
-            weights[np.ix_(here, new)] = columns
-            weights[new] = prior[new]
-        moved.similarity = weights
+        weights = moves.square_of(dense(self.similarity))
         moved.blind = moves.rows_of(self.blind)
-        moved.blind[new] = ~prior[:, new].any(axis=0)
+        if moves.since is not None and moves.since.same_likes:
+            moved._kept = self._kept
+        if len(new):
+            prior = prior_columns(data, self.config, new)
+            if moved._kept is None or len(moved._kept[1]) != len(here):
+                moved._kept = self._factored(data.as_learned, here)
+            factor, penalty = moved._kept
+            pulled = penalty[:, None] * prior[here]
+            weights[np.ix_(here, new)] = linalg.cho_solve((factor, False), pulled, check_finite=False)
+            weights[new] = prior.T
+            moved.blind[new] = ~prior.any(axis=0)
+        moved.similarity = weights
         return moved
+
+    def _factored(self, data: SignalData, items: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        """Cholesky factor of ``G + diag L`` of some items, and their L."""
+        key = f"gram {self.config.user_power}"
+        if key not in data._cache:
+            users = diagonal(self._user_weights(data))
+            data._cache[key] = np.asarray((data.likes.T @ users @ data.likes).toarray(), dtype=np.float32)
+        gram = np.ascontiguousarray(data._cache[key][np.ix_(items, items)])
+        penalty = self._penalty(np.diag(gram))
+        gram[np.diag_indices_from(gram)] += penalty
+        # Symmetric, so that the transposed view is the same matrix in the order that LAPACK works on in place.
+        factor, _ = linalg.cho_factor(gram.T, overwrite_a=True, check_finite=False)
+        return factor, penalty
 
     def _fit_nearest(self, data: SignalData) -> Self:
         root, penalty = self._root(data)
@@ -243,6 +262,19 @@ def knowledge_prior(data: SignalData, config: Any) -> FloatArray:
         prior += config.facts * facts_cosine(data, config.idf_power).toarray()
     if config.text:
         prior += config.text * text_cosine(data, config.text_power)
+    return prior
+
+
+def prior_columns(data: SignalData, config: Any, items: npt.NDArray[np.int64]) -> FloatArray:
+    """Some columns of `knowledge_prior`, float32 of shape (n_items, len(items)), without the rest of it."""
+    prior = np.zeros((data.n_items, len(items)), dtype=np.float32)
+    if config.facts:
+        weighted = fact_features(data).weighted(config.idf_power)
+        prior += config.facts * dense(weighted @ sparse.csr_matrix(weighted[items].T))
+    if config.text and data.item_text is not None:
+        vectors = unit_texts(data)
+        prior += config.text * np.maximum(vectors @ vectors[items].T, 0.0) ** config.text_power
+    prior[items, np.arange(len(items))] = 0.0
     return prior
 
 

@@ -60,12 +60,19 @@ def text_column(data: SignalData, item: int, power: float) -> FloatArray:
     """One column of `text_cosine`, float32 of shape (n_items,), without the rest of it."""
     if data.item_text is None or np.isnan(data.item_text[item, 0]):
         return np.zeros(data.n_items, dtype=np.float32)
-    if "unit_texts" not in data._knowledge:
-        data._knowledge["unit_texts"] = np.nan_to_num(unit(centred(data.item_text)))
-    vectors: FloatArray = data._knowledge["unit_texts"]
+    vectors = unit_texts(data)
     column = np.maximum(vectors @ vectors[item], 0.0) ** power
     column[item] = 0.0
     return np.asarray(column, dtype=np.float32)
+
+
+def unit_texts(data: SignalData) -> FloatArray:
+    """The items' text vectors, centred and of length 1; rows of 0 where there is no text. Of data that has texts."""
+    assert data.item_text is not None
+    if "unit_texts" not in data._knowledge:
+        data._knowledge["unit_texts"] = np.nan_to_num(unit(centred(data.item_text)))
+    vectors: FloatArray = data._knowledge["unit_texts"]
+    return vectors
 
 
 def text_cosine(data: SignalData, power: float) -> FloatArray:

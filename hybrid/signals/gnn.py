@@ -107,8 +107,11 @@ class GNN(Signal):
         return moved
 
     def score(self, histories: sparse.csr_matrix) -> FloatArray:  # noqa: D102
-        scores: FloatArray = np.mean([encoder.score(histories) for encoder in self.encoders], axis=0)
-        scores = np.asarray(scores, dtype=np.float32)
+        scores = self.encoders[0].score(histories)
+        for encoder in self.encoders[1:]:
+            scores += encoder.score(histories)
+        if len(self.encoders) > 1:
+            scores /= np.float32(len(self.encoders))
         scores[:, self.blind] = np.nan
         scores[np.diff(histories.indptr) == 0] = np.nan
         return scores

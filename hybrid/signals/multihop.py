@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -7,7 +8,7 @@ from scipy import sparse
 
 from kgenre.hybrid.data import SignalData, diagonal
 
-from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, keep_largest
+from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, empty_rows, keep_largest, with_rows
 from .features import MOST_TERMS, fact_columns, fact_features
 from .products import DENSE_ITEMS, affordable, largest_products
 from .split import Float, Split, dense_columns, split_row
@@ -40,6 +41,7 @@ class MultiHop(ItemSimilaritySignal):
     From an item the walk goes to a user who liked it and on to another item of theirs (P3alpha, Cooper et al. 2014;
     end discounted by popularity as in RP3beta, Paudel et al. 2017), or to a fact's entity and on to another item
     that has it. A hop is drawn evenly from a node's edges, so a hub that everything is linked to carries little.
+    Either kind of walk is scaled so that those from an item sum to 1 on average, by scales that are learned.
     """
 
     name = "multihop"
@@ -51,30 +53,61 @@ class MultiHop(ItemSimilaritySignal):
         "fact_share": (0.0, 0.1, 0.2, 0.4, 0.7),
     }
 
+    scales: npt.NDArray[np.float64] | None = None
+    """Of walks through users and of those through facts; None in a model saved without, or of a large catalogue."""
+
     def fit(self, data: SignalData) -> Self:  # noqa: D102
-        config = self.config
         if data.n_items > DENSE_ITEMS:
-            self.similarity = _largest_walks(data, config)
-        else:
-            users = user_walks(data, config.alpha, config.beta)
-            facts = fact_walks(data)
-            share = config.fact_share
-            walks = (1 - share) * _per_step(users) + share * _per_step(facts)
-            self.similarity = keep_largest(sparse.csr_matrix(walks, dtype=np.float32), config.neighbours)
-        reached = np.bincount(self.similarity.indices, minlength=data.n_items)
-        self.blind = reached == 0
-        return self
+            return self._of(_largest_walks(data, self.config))
+        self.scales = self._scales(data)
+        return self._of(self._walks(data))
 
     def extend(self, data: SignalData, moves: Moves) -> Signal:
-        """Walks through facts follow the graph; those through users are the ones learned."""
-        return type(self)(self.config).fit(data.as_learned)
+        """Walks through facts follow the graph; those through users are the ones learned.
+
+        Where nothing but facts has changed, only those rows are made anew from which a walk meets a changed fact.
+        """
+        learned, since = data.as_learned, moves.since
+        moved = type(self)(self.config)
+        if data.n_items > DENSE_ITEMS:
+            return moved.fit(learned)
+        moved.scales = self.scales
+        if moved.scales is None:
+            moved.scales = self._scales(learned if since is None else since.data.as_learned)
+        if since is None or not since.same_likes or since.data.n_items > DENSE_ITEMS:
+            return moved._of(moved._walks(learned))
+        rows = _touched(since.data, data, since.items, moves.nodes)
+        old = sparse.csr_matrix(self.similarity)
+        return moved._of(with_rows(old, since.items, rows, moved._walks(learned, rows)))
+
+    def _of(self, similarity: sparse.csr_matrix) -> Self:
+        self.similarity = similarity
+        self.blind = np.bincount(similarity.indices, minlength=similarity.shape[1]) == 0
+        return self
+
+    def _scales(self, data: SignalData) -> npt.NDArray[np.float64]:
+        users = user_walks(data, self.config.alpha, self.config.beta)
+        return np.array([_factor(users), _factor(fact_walks(data))])
+
+    def _walks(self, data: SignalData, rows: npt.NDArray[np.int64] | None = None) -> sparse.csr_matrix:
+        """The most likely ends of walks from each item, or from some: CSR of shape (n_rows, n_items)."""
+        config, scales = self.config, self.scales
+        assert scales is not None
+        if rows is not None and not len(rows):
+            return empty_rows(0, data.n_items)
+        users = user_walks(data, config.alpha, config.beta, rows)
+        facts = fact_walks(data, rows)
+        share = config.fact_share
+        walks = (1 - share) * (users * scales[0]) + share * (facts * scales[1])
+        return keep_largest(sparse.csr_matrix(walks, dtype=np.float32), config.neighbours)
 
     def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:
         """Walks through facts, one by one; the rest are those through users."""
         if not self.config.fact_share or not data.facts or data.n_items > DENSE_ITEMS:
             return super().split(history, item, data)
         features = fact_features(data)
-        scale = self.config.fact_share * _factor(fact_walks(data))
+        scales = self.scales
+        scale = self.config.fact_share * (_factor(fact_walks(data)) if scales is None else scales[1])
         ends = np.bincount(features.matrix.indices, minlength=features.matrix.shape[1])
         liked, binary = history.indices, fact_columns(data, None)
         fan_out = np.maximum(np.diff(features.matrix.indptr)[liked], 1)
@@ -86,7 +119,47 @@ class MultiHop(ItemSimilaritySignal):
         return split_row(cells, features, item, None, kept=self.kept(history, item))
 
     def with_facts(self, before: SignalData, after: SignalData) -> Signal:  # noqa: D102
-        return type(self)(self.config).fit(after.as_learned)
+        moved = type(self)(self.config)
+        if self.scales is None:
+            return moved.fit(after.as_learned)
+        moved.scales = self.scales
+        return moved._of(moved._walks(after.as_learned))
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:  # noqa: D102
+        return super().arrays() | ({} if self.scales is None else {"scales": self.scales})
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:  # noqa: D102
+        self.scales = arrays.get("scales")
+        return super().restore(arrays)
+
+
+def _touched(
+    before: SignalData, after: SignalData, items: npt.NDArray[np.int64], nodes: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Items whose walks through facts are others now: their own facts have changed, or who shares one of them."""
+    was, now = fact_features(before), fact_features(after)
+    names = {name: place for place, name in enumerate(sorted({*was.relations, *now.relations}))}
+    pairs = []
+    for features, item_of, node_of in ((was, items, nodes), (now, None, None)):
+        matrix = features.matrix.tocoo()
+        node = features.node.astype(np.int64)
+        node = node if node_of is None else node_of[node]
+        relation = np.array([names[name] for name in features.relations], dtype=np.int64)
+        key = np.where(node < 0, -1, relation[features.relation] * after.n_nodes + node)[matrix.col]
+        item = matrix.row.astype(np.int64) if item_of is None else item_of[matrix.row]
+        pairs.append((item, key))
+    width = len(names) * after.n_nodes + 2
+    one, two = ((item + 1) * width + key + 1 for item, key in pairs)
+    changed = np.setxor1d(one, two)
+    changed_items, changed_keys = changed // width - 1, changed % width - 1
+    touched = np.zeros(after.n_items, dtype=bool)
+    for item, key in pairs:
+        found = item[np.isin(key, changed_keys[changed_keys >= 0])]
+        touched[found[found >= 0]] = True
+    touched[changed_items[changed_items >= 0]] = True
+    kept = np.zeros(after.n_items, dtype=bool)
+    kept[items[items >= 0]] = True
+    return np.flatnonzero(touched | ~kept)
 
 
 def _largest_walks(data: SignalData, config: MultiHopConfig) -> sparse.csr_matrix:
@@ -114,19 +187,31 @@ def _product_factor(first: sparse.csr_matrix, second: sparse.csr_matrix) -> floa
     return int((walks > 1e-9).sum()) / total if total > 0 else 1.0
 
 
-def user_walks(data: SignalData, alpha: float, beta: float) -> sparse.csr_matrix:
-    """Item to user to item, CSR of shape (n_items, n_items): RP3beta, zero diagonal."""
+def user_walks(
+    data: SignalData, alpha: float, beta: float, rows: npt.NDArray[np.int64] | None = None
+) -> sparse.csr_matrix:
+    """Item to user to item, CSR of shape (n_items or len(rows), n_items): RP3beta, zero diagonal."""
+    discount = np.maximum(data.item_degree, 1.0) ** -beta
+    if rows is not None:
+        if not data.item_degree[rows].any():
+            return empty_rows(len(rows), data.n_items)
+        there = _transition(sparse.csr_matrix(sparse.csc_matrix(data.likes)[:, rows].T), alpha)
+        return sparse.csr_matrix(
+            _no_return(there @ _transition(data.likes, alpha), rows) @ diagonal(discount)
+        )
     key = f"user_walks {alpha}"
     if key not in data._cache:
         data._cache[key] = _no_return(_transition(data.likes.T, alpha) @ _transition(data.likes, alpha))
-    discount = np.maximum(data.item_degree, 1.0) ** -beta
     return sparse.csr_matrix(data._cache[key] @ diagonal(discount))
 
 
-def fact_walks(data: SignalData) -> sparse.csr_matrix:
-    """Item to entity to item over all relations, CSR of shape (n_items, n_items), zero diagonal."""
+def fact_walks(data: SignalData, rows: npt.NDArray[np.int64] | None = None) -> sparse.csr_matrix:
+    """Item to entity to item over all relations, CSR of shape (n_items or len(rows), n_items), zero diagonal."""
+    features = fact_features(data).matrix
+    if rows is not None:
+        there = _transition(features[rows], 1.0)
+        return _no_return(there @ _transition(features.T, 1.0), rows)
     if "fact_walks" not in data._knowledge:
-        features = fact_features(data).matrix
         data._knowledge["fact_walks"] = _no_return(_transition(features, 1.0) @ _transition(features.T, 1.0))
     walks: sparse.csr_matrix = data._knowledge["fact_walks"]
     return walks
@@ -140,17 +225,12 @@ def _transition(matrix: Any, alpha: float) -> sparse.csr_matrix:
     return step
 
 
-def _no_return(walks: sparse.csr_matrix) -> sparse.csr_matrix:
+def _no_return(walks: sparse.csr_matrix, own: npt.NDArray[np.int64] | None = None) -> sparse.csr_matrix:
     walks = sparse.csr_matrix(walks, dtype=np.float32)
-    rows = np.repeat(np.arange(walks.shape[0]), np.diff(walks.indptr))
+    rows = np.repeat(np.arange(walks.shape[0]) if own is None else own, np.diff(walks.indptr))
     walks.data[rows == walks.indices] = 0.0
     walks.eliminate_zeros()
     return walks
-
-
-def _per_step(walks: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Walks scaled so that those from an item sum to 1 on average: both kinds of walk in one unit."""
-    return walks * _factor(walks)
 
 
 def _factor(walks: sparse.csr_matrix) -> float:

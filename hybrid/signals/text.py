@@ -1,12 +1,19 @@
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
+from scipy import sparse
 
-from kgenre.hybrid.data import SignalData
+from kgenre.hybrid.data import FloatArray, SignalData
 
-from .base import ItemSimilaritySignal, SignalConfig, keep_largest
-from .features import text_neighbours
+from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, empty_rows, keep_largest, with_rows
+from .features import NEIGHBOURS, text_neighbours, unit
+from .products import DENSE_ITEMS
+
+_CELLS = 4_000_000
+"""Cells of a block of cosines."""
 
 
 class TextConfig(SignalConfig):
@@ -19,7 +26,8 @@ class TextConfig(SignalConfig):
 class TextCosine(ItemSimilaritySignal):
     """Text cosine between the items of the history and every item, by the encoder's vectors.
 
-    Cannot say anything of an item without text.
+    Cannot say anything of an item without text. The vectors' common direction, which says nothing about likeness (see
+    `text_cosine`), is the mean of the texts that were there at the fit, and stays it.
     """
 
     name = "text"
@@ -27,10 +35,109 @@ class TextCosine(ItemSimilaritySignal):
     Config = TextConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {"power": (1.0, 2.0, 4.0, 8.0)}
 
+    centre: FloatArray | None = None
+    """float32 of shape (d,), or (0,) where there was no text; None in a model that was saved without."""
+
     def fit(self, data: SignalData) -> Self:  # noqa: D102
+        self.centre = _centre(data)
         self.similarity = keep_largest(text_neighbours(data, self.config.power), self.config.neighbours)
         if data.item_text is None:
             self.blind = np.ones(data.n_items, dtype=bool)
         else:
             self.blind = np.isnan(data.item_text[:, 0])
         return self
+
+    def extend(self, data: SignalData, moves: Moves) -> Signal:
+        """Exact; only those rows are made anew whose nearest texts are others now."""
+        since, texts = moves.since, data.item_text
+        moved = type(self)(self.config)
+        moved.centre = self.centre
+        if moved.centre is None:
+            moved.centre = _centre(data if since is None else since.data)
+        n, centre = data.n_items, moved.centre
+        if texts is None:
+            moved.similarity = empty_rows(n, n)
+            moved.blind = np.ones(n, dtype=bool)
+            return moved
+        moved.blind = np.isnan(texts[:, 0])
+        vectors = np.nan_to_num(unit(texts - centre if len(centre) else texts))
+        if since is None or since.data.item_text is None:
+            moved.similarity = self._nearest(vectors, np.arange(n))
+            return moved
+        old = sparse.csr_matrix(self.similarity)
+        changed, gone = _changed(since.data.item_text, texts, since.items)
+        cosines = vectors @ vectors[changed].T
+        cosines[changed, np.arange(len(changed))] = 0.0
+        cosines = np.maximum(cosines, 0.0) ** self.config.power
+        # A row is another one if it held what has changed, or if what has changed belongs into it now.
+        length = np.diff(old.indptr)
+        least = np.zeros(len(length), dtype=np.float32)
+        least[length > 0] = np.minimum.reduceat(old.data, old.indptr[:-1][length > 0]) if old.nnz else 0.0
+        least[length < self._k(len(length))] = 0.0
+        here = np.flatnonzero(since.items >= 0)
+        touched = np.ones(n, dtype=bool)
+        touched[since.items[here]] = gone[here]
+        holding = np.repeat(np.arange(len(length)), length)[gone[old.indices]]
+        touched[since.items[holding][since.items[holding] >= 0]] = True
+        bar = np.zeros(n, dtype=np.float32)
+        bar[since.items[here]] = least[here]
+        # Products of other blocks round otherwise.
+        touched |= ((cosines > 0) & (cosines >= bar[:, None] * np.float32(1 - 1e-5))).any(axis=1)
+        rows = np.flatnonzero(touched)
+        moved.similarity = with_rows(old, since.items, rows, self._nearest(vectors, rows))
+        return moved
+
+    def _k(self, n_items: int) -> int:
+        k: int = self.config.neighbours
+        return k if n_items <= DENSE_ITEMS else min(k, NEIGHBOURS)
+
+    def _nearest(self, vectors: FloatArray, rows: npt.NDArray[np.int64]) -> sparse.csr_matrix:
+        """The nearest texts of some items, CSR of shape (len(rows), n_items)."""
+        step = max(_CELLS // max(len(vectors), 1), 1)
+        kept = []
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            block = np.maximum(vectors[part] @ vectors.T, 0.0)
+            block[np.arange(len(part)), part] = 0.0
+            kept.append(_largest(block**self.config.power, self._k(len(vectors))))
+        if not kept:
+            return empty_rows(0, len(vectors))
+        return sparse.csr_matrix(sparse.vstack(kept, format="csr"), dtype=np.float32)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:  # noqa: D102
+        return super().arrays() | ({} if self.centre is None else {"centre": self.centre})
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:  # noqa: D102
+        self.centre = arrays.get("centre")
+        return super().restore(arrays)
+
+
+def _centre(data: SignalData) -> FloatArray:
+    if data.item_text is None:
+        return np.empty(0, dtype=np.float32)
+    known = ~np.isnan(data.item_text[:, 0])
+    return np.asarray(data.item_text[known].mean(axis=0) if known.any() else np.empty(0), dtype=np.float32)
+
+
+def _changed(
+    before: FloatArray, after: FloatArray, items: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Items of now whose text is new or another, and which of those of before have gone or have another one."""
+    here = np.flatnonzero(items >= 0)
+    own = items[here]
+    # A text and its first component are there together.
+    same = ((before[here] == after[own]).all(axis=1)) | (np.isnan(before[here, 0]) & np.isnan(after[own, 0]))
+    gone = np.ones(len(items), dtype=bool)
+    gone[here] = ~same
+    changed = np.ones(len(after), dtype=bool)
+    changed[own] = ~same
+    return np.flatnonzero(changed), gone
+
+
+def _largest(block: FloatArray, k: int) -> sparse.csr_matrix:
+    """`keep_largest` of a dense block without a value below 0."""
+    n = block.shape[1]
+    if k < n:
+        least = np.partition(block, n - k, axis=1)[:, n - k]
+        block[block < least[:, None]] = 0.0
+    return keep_largest(sparse.csr_matrix(block), k)

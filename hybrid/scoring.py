@@ -1,0 +1,118 @@
+"""The weighted sum of standardised signals, in few passes: what `fusion.standardise` and a sum of its values give."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from .data import FloatArray
+
+Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+
+def one_sum(parts: Sequence[FloatArray], weights: Float, seen: npt.NDArray[np.int32]) -> Float:
+    """The sum for one history, all signals at once.
+
+    Parameters
+    ----------
+    parts
+        Each signal's scores, float32 of shape (1, n_items); NaN where it cannot say.
+    weights
+        Its weight, above 0 or not, float64 of shape (n_signals, 1), or (n_signals, n_items) where items differ.
+    seen
+        Items that are left out of mean and deviation.
+
+    Returns
+    -------
+    float64 of shape (1, n_items); NaN where no signal with a weight can say.
+    """
+    scores = np.concatenate(parts, axis=0)
+    counted = np.full(len(scores), scores.shape[1] - len(seen))
+    centred, scale, unknown = _standard(scores, counted, (slice(None), seen))
+    factors = weights * scale[:, None]
+    if factors.shape[1] == 1:
+        total = factors[:, 0] @ centred.astype(np.float64)
+    else:
+        total = np.einsum("ij,ij->j", factors, centred)
+    silent = (weights == 0) if unknown is None else unknown | (weights == 0)
+    total[np.broadcast_to(silent.all(axis=0), total.shape)] = np.nan
+    return np.asarray(total[None, :])
+
+
+class BlockSum:
+    """The sum for many histories, signal by signal.
+
+    Parameters
+    ----------
+    seen
+        CSR of shape (b, n_items): what is left out of mean and deviation.
+    """
+
+    def __init__(self, seen: sparse.csr_matrix) -> None:
+        lengths = np.diff(seen.indptr)
+        self._seen = np.repeat(np.arange(seen.shape[0]), lengths), seen.indices
+        self._counted = seen.shape[1] - lengths
+        self._total = np.zeros(seen.shape, dtype=np.float32)
+        self._silent: Bool | None = None
+        """None while some signal has said something of every item."""
+        self._spoken = False
+
+    def add(self, scores: FloatArray, weight: Float) -> None:
+        """Add a signal's scores, float32 (b, n_items), which are overwritten.
+
+        Its weight is of shape (b, 1), or (b, n_items) where items differ, and not 0 everywhere.
+        """
+        centred, scale, unknown = _standard(scores, self._counted, self._seen)
+        centred *= np.asarray(weight * scale[:, None], dtype=np.float32)
+        self._total += centred
+        mute = unknown if weight.all() else (weight == 0) | (False if unknown is None else unknown)
+        if mute is None or (self._spoken and self._silent is None):
+            self._silent = None
+        else:
+            mute = np.broadcast_to(mute, self._total.shape)
+            self._silent = mute & self._silent if self._silent is not None else mute
+        self._spoken = True
+
+    def total(self) -> Float:
+        """float64 of shape (b, n_items); NaN where no signal with a weight can say."""
+        total = self._total.astype(np.float64)
+        if not self._spoken:
+            total[:] = np.nan
+        elif self._silent is not None:
+            total[self._silent] = np.nan
+        return total
+
+
+def _standard(
+    scores: FloatArray,
+    counted: npt.NDArray[np.int64],
+    seen: tuple[slice | npt.NDArray[np.int64], npt.NDArray[np.int32]],
+) -> tuple[FloatArray, Float, Bool | None]:
+    """Scores less their mean (in place; 0 where unknown), one over their deviation, and where they are unknown.
+
+    A row without spread has the scale 0; see `fusion.standardise`.
+    """
+    unknown: Bool | None = np.isnan(scores)
+    if unknown is None or not unknown.any():
+        unknown = None
+    else:
+        scores[unknown] = 0.0
+        outside = unknown.copy()
+        outside[seen] = False
+        counted = counted - outside.sum(axis=1)
+    n = np.maximum(counted, 1)
+    inside = scores.copy()
+    inside[seen] = 0.0
+    mean = inside.sum(axis=1, dtype=np.float64) / n
+    scores -= mean[:, None].astype(np.float32)
+    np.copyto(inside, scores)
+    inside[seen] = 0.0
+    if unknown is not None:
+        scores[unknown] = 0.0
+        inside[unknown] = 0.0
+    inside *= inside
+    deviation = np.sqrt(inside.sum(axis=1, dtype=np.float64) / n)
+    spread = deviation > np.maximum(np.abs(mean), 1.0) * 1e-6
+    return scores, np.divide(1.0, deviation, out=np.zeros_like(deviation), where=spread), unknown
