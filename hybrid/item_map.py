@@ -306,7 +306,8 @@ def _placed(frame: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[n
 def _point(
     x: float, y: float, name: str, group: str | None, colour: Any, reason: str | None, mark: str | None
 ) -> str:
-    words = "\n".join(part for part in (name if group is None else f"{name}: {group}", reason) if part)
+    called = _cut(name, 120) if group is None else f"{_cut(name, 120)}: {_cut(group, 120)}"
+    words = "\n".join((called, _cut(reason, 300)) if reason else (called,))
     fill = colour if isinstance(colour, str) else _OTHER
     return (
         f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{4.5 if mark is None else 6}' fill='{fill}'{_RINGS[mark]}>"
@@ -314,5 +315,5 @@ def _point(
     )
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= 40 else text[:39] + "…"
+def _cut(text: str, most: int = 40) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
