@@ -121,6 +121,8 @@ class Signal:
 
     name: ClassVar[str]
     Config: ClassVar[type[SignalConfig]] = SignalConfig
+    starts: ClassVar[tuple[dict[str, Any], ...]] = ()
+    """Settings to begin the search with where validation likes them better than the usual ones."""
     search: ClassVar[dict[str, tuple[Any, ...]]] = {}
     """Values to try on validation, one setting after the other in this order; see `kgenre.hybrid.tuning`."""
     judges_unseen: ClassVar[bool] = True
@@ -143,6 +145,10 @@ class Signal:
     def tune(self, data: SignalData, validation: sparse.csr_matrix) -> Self:
         """Fit with a validation matrix at hand (n_users, n_items) for early stopping; by default `fit`."""
         return self.fit(data)
+
+    def prepared(self, data: SignalData, validation: sparse.csr_matrix) -> Self:
+        """The signal to tune, where settings are better found by less than whole fits; by default itself."""
+        return self
 
     def refit(self, data: SignalData) -> Self:
         """A new signal of the same settings (and what early stopping found), fitted on other data."""

@@ -69,10 +69,12 @@ class ClosedForm(ItemSimilaritySignal):
     name = "closed_form"
     learns = "table"
     Config: ClassVar[type[SignalConfig]] = ClosedFormConfig
+    # Where likes are few, a prior that suits a dense catalogue drowns them.
+    starts: ClassVar[tuple[dict[str, Any], ...]] = ({"facts": 0.01, "text": 0.01},)
     search: ClassVar[dict[str, tuple[Any, ...]]] = {
         "regularization": (3.0, 10.0, 30.0, 100.0, 300.0, 600.0, 1000.0, 2000.0),
-        "facts": (0.0, 0.07, 0.15, 0.3, 0.6),
-        "text": (0.0, 0.03, 0.1, 0.2, 0.4),
+        "facts": (0.0, 0.003, 0.01, 0.03, 0.07, 0.15, 0.3, 0.6),
+        "text": (0.0, 0.003, 0.01, 0.03, 0.1, 0.2, 0.4),
         "dropout": (0.0, 0.1, 0.3, 0.5, 0.7, 0.85),
         "user_power": (0.0, 0.25, 0.5, 0.75, 1.0),
     }
@@ -335,6 +337,7 @@ class Slim(ClosedForm):
     name = "slim"
     judges_unseen = False
     Config: ClassVar[type[SignalConfig]] = SlimConfig
+    starts: ClassVar[tuple[dict[str, Any], ...]] = ()
     search: ClassVar[dict[str, tuple[Any, ...]]] = {}
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102

@@ -65,6 +65,9 @@ class ColdGNN(GNN):
     basis: FloatArray
     """float32 (n_items, n_components): what an item's word likeness to each item adds to each component."""
 
+    def prepared(self, data: SignalData, validation: sparse.csr_matrix) -> Self:  # noqa: D102
+        return self
+
     def tune(self, data: SignalData, validation: sparse.csr_matrix) -> Self:  # noqa: D102
         to_find = np.bincount(validation.indices, minlength=data.n_items) > 0
         unseen = np.flatnonzero(to_find & (data.item_degree == 0))

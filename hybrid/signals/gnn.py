@@ -41,6 +41,13 @@ class GNNConfig(SignalConfig):
         return self.seeds or (3 if n_likes <= 300_000 else 1)
 
 
+FEW_LIKES = 50
+"""Likes per user below which the temperature is looked for: what suits dense data is too sharp for sparse ones."""
+TEMPERATURES = (0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
+_CLEAR = 1.02
+"""How many times better a temperature has to be: models of other seeds differ by 1 %."""
+
+
 class GNN(Signal):
     """Cosine of the graph encoder's user and item vectors over a temperature, averaged over models of several seeds.
 
@@ -53,6 +60,8 @@ class GNN(Signal):
     learns = "weights"
     Config: ClassVar[type[SignalConfig]] = GNNConfig
     encoders: tuple[GraphEncoder, ...] = ()
+    tried: GraphEncoder | None = None
+    """The first of them, where the search for a temperature has trained it."""
     blind: npt.NDArray[np.bool_]
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
@@ -64,6 +73,29 @@ class GNN(Signal):
             return self.fit(data)
         return self._fit(data, validation, [None] * self.config.n_models(data.likes.nnz))
 
+    def prepared(self, data: SignalData, validation: sparse.csr_matrix) -> Self:
+        """With the temperature that suits the data, found with one model each, unless it was given."""
+        given = self.config.epochs is not None or "temperature" in self.config.encoder.model_fields_set
+        if given or data.likes.nnz >= FEW_LIKES * max(int((data.user_degree > 0).sum()), 1):
+            return self
+        usual = self.config.encoder.temperature
+        best = start = self._trained(data, self.config.encoder, validation)
+        for values in (
+            [value for value in TEMPERATURES if value > usual],
+            [value for value in reversed(TEMPERATURES) if value < usual],
+        ):
+            for value in values:
+                encoder = best.config.model_copy(update={"temperature": value})
+                trial = self._trained(data, encoder, validation)
+                if (trial.validation_ndcg_ or 0.0) <= _CLEAR * (best.validation_ndcg_ or 0.0):
+                    break
+                best = trial
+            if best is not start:
+                break
+        chosen = type(self)(self.config.model_copy(update={"encoder": best.config}))
+        chosen.tried = best
+        return chosen
+
     def refit(self, data: SignalData) -> Self:  # noqa: D102
         return type(self)(self.config)._fit(data, None, [encoder.best_epoch_ for encoder in self.encoders])
 
@@ -74,21 +106,34 @@ class GNN(Signal):
         epochs: list[int | None],
         candidates: npt.NDArray[np.int64] | None = None,
     ) -> Self:
-        self.encoders = tuple(
-            GraphEncoder(self.config.encoder).fit(
-                data.likes,
-                data.facts,
-                data.item_text,
-                data.node_text,
-                validation=validation,
-                candidates=candidates,
-                epochs=count,
-                rng=self.config.first_seed + seed,
-            )
-            for seed, count in enumerate(epochs)
+        first = () if self.tried is None or validation is None else (self.tried,)
+        self.encoders = first + tuple(
+            self._trained(data, self.config.encoder, validation, seed, epochs[seed], candidates)
+            for seed in range(len(first), len(epochs))
         )
+        self.tried = None
         self.blind = _unknown(data)
         return self
+
+    def _trained(
+        self,
+        data: SignalData,
+        config: GraphEncoderConfig,
+        validation: sparse.csr_matrix | None,
+        seed: int = 0,
+        epochs: int | None = None,
+        candidates: npt.NDArray[np.int64] | None = None,
+    ) -> GraphEncoder:
+        return GraphEncoder(config).fit(
+            data.likes,
+            data.facts,
+            data.item_text,
+            data.node_text,
+            validation=validation,
+            candidates=candidates,
+            epochs=epochs,
+            rng=self.config.first_seed + seed,
+        )
 
     def extend(self, data: SignalData, moves: Moves) -> "Signal":
         """New items are encoded from text and facts; a change of an old item's facts waits for a refit."""

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from kgenre.encoders import GraphEncoderConfig
 from kgenre.hybrid.data import SignalData
-from kgenre.hybrid.signals import ClosedForm, MultiHop, Popularity
+from kgenre.hybrid.signals import GNN, ClosedForm, MultiHop, Popularity, gnn
 from kgenre.hybrid.signals.closed_form import ClosedFormConfig
+from kgenre.hybrid.signals.gnn import TEMPERATURES, GNNConfig
 from kgenre.hybrid.signals.multihop import MultiHopConfig, user_walks
 from kgenre.hybrid.split import hold_out
 from kgenre.hybrid.tuning import Validation, fit_signal
@@ -91,6 +93,51 @@ def test_a_setting_moves_on_as_long_as_validation_gets_better(
     assert len(Hill.tried) == len(set(Hill.tried)) <= 5
 
 
+class Lots(Popularity):
+    """A signal that draws lots, by its setting: no value is better than another."""
+
+    search: ClassVar[dict[str, tuple[Any, ...]]] = {"half_life_days": (1.0, 2.0, 3.0, 4.0, 5.0)}
+
+    def score(self, histories: sparse.csr_matrix) -> Any:
+        rng = np.random.default_rng(int(self.config.half_life_days))
+        return rng.random(histories.shape, dtype=np.float32)
+
+
+def test_a_setting_stays_where_others_are_better_by_luck_alone(split: tuple[SignalData, Validation]):
+    data, validation = split
+    moved, lucky = 0, 0
+    for start in Lots.search["half_life_days"]:
+        found = fit_signal(
+            Lots(Lots.Config.model_construct(set(), half_life_days=start)), data, validation, tune=True
+        )
+        moved += found.signal.config.half_life_days != start
+        alone = [
+            validation.ndcg(Lots(Lots.Config(half_life_days=value)).fit(data).score(validation.histories))
+            for value in (start - 1, start, start + 1)
+            if value in Lots.search["half_life_days"]
+        ]
+        lucky += max(alone) > alone[(start - 1) in Lots.search["half_life_days"]]
+    assert lucky >= 3
+    assert moved <= 1
+
+
+class Valley(Hill):
+    """A hill that can only be reached from the right side: the values between are missing."""
+
+    search: ClassVar[dict[str, tuple[Any, ...]]] = {"half_life_days": (4.0, 8.0, 16.0, 64.0, 256.0)}
+    starts: ClassVar[tuple[dict[str, Any], ...]] = ({"half_life_days": 8.0},)
+
+
+def test_the_search_begins_where_validation_likes_it_best(split: tuple[SignalData, Validation]):
+    data, validation = split
+    usual = Valley.Config.model_construct(set(), half_life_days=64.0)
+    assert fit_signal(Valley(usual), data, validation, tune=True).signal.config.half_life_days == 4.0
+    Valley.tried.clear()
+    given = fit_signal(Valley(Valley.Config(half_life_days=64.0)), data, validation, tune=True)
+    assert given.signal.config.half_life_days == 64.0
+    assert Valley.tried == [64.0]
+
+
 def test_only_so_many_users_are_looked_at(split: tuple[SignalData, Validation]):
     _, validation = split
     few = Validation.of(validation.histories, validation.relevant, validation.seen, k=10, most=5, rng=0)
@@ -116,3 +163,38 @@ def test_walks_through_users_on_a_hand_worked_case():
     np.testing.assert_allclose(walks, [[0, 0.25, 0.25], [0.25, 0, 0], [0.25, 0, 0]])
     cubed = user_walks(data, alpha=3.0, beta=0.0).toarray()
     np.testing.assert_allclose(cubed, [[0, 1 / 64, 1 / 64], [1 / 8, 0, 0], [1 / 8, 0, 0]])
+
+
+class Sharp(GraphEncoderConfig):
+    """Too sharp: the better values lie above it."""
+
+    temperature: float = 0.03
+
+
+QUICK: dict[str, Any] = {"embedding_size": 16, "epochs": 20, "learning_rate": 0.02}
+
+
+def test_the_temperature_of_the_encoder_is_looked_for_where_likes_are_few(
+    split: tuple[SignalData, Validation],
+):
+    data, validation = split
+    config = GNNConfig(encoder=Sharp(**QUICK), seeds=2)
+    found = fit_signal(GNN(config), data, validation, tune=True).signal
+    assert isinstance(found, GNN)
+    assert found.config.encoder.temperature in TEMPERATURES
+    alone = GNN(config.model_copy(update={"seeds": 1})).tune(data, validation.full).encoders[0]
+    assert found.encoders[0].validation_ndcg_ > alone.validation_ndcg_
+    again = GNN(found.config).tune(data, validation.full)
+    for one, other in zip(found.encoders, again.encoders, strict=True):
+        np.testing.assert_array_equal(one.item_vectors, other.item_vectors)
+
+
+def test_a_temperature_that_was_given_is_kept_and_one_for_dense_data_too(
+    split: tuple[SignalData, Validation], monkeypatch: pytest.MonkeyPatch
+):
+    data, validation = split
+    given = GNN(GNNConfig(encoder=GraphEncoderConfig(temperature=0.1, **QUICK)))
+    assert given.prepared(data, validation.full) is given
+    monkeypatch.setattr(gnn, "FEW_LIKES", data.likes.nnz // data.n_users)
+    usual = GNN(GNNConfig(encoder=GraphEncoderConfig(**QUICK)))
+    assert usual.prepared(data, validation.full) is usual
