@@ -202,8 +202,10 @@ class Ranking:
         self.users = users
 
     def ndcg(self, scored: Tensor, summed: Tensor, bias: Tensor | None, temperature: float) -> float:
-        """Mean over the users with likes in training and in validation."""
+        """Mean over the users with likes in training and in validation; NaN where a vector is not finite."""
         items = torch.from_numpy(self.candidates)
+        if not (scored[items].isfinite().all() and summed.isfinite().all()):
+            return float("nan")
         total = 0.0
         for start in range(0, len(self.users), BLOCK):
             users = self.users[start : start + BLOCK]

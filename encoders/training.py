@@ -56,7 +56,7 @@ def train(
     Raises
     ------
     ConfigError
-        If the loss is not a number before any epoch was good.
+        If the loss or the figure is not a number before any epoch was good.
     KeyboardInterrupt
         If interrupted before any epoch was complete.
     """
@@ -66,15 +66,17 @@ def train(
         try:
             while epoch < epochs and (evaluate is None or epoch - best_epoch < patience):
                 loss = run_epoch()
-                if not math.isfinite(loss):
+                value = evaluate() if evaluate and math.isfinite(loss) else None
+                if not math.isfinite(loss) or (value is not None and not math.isfinite(value)):
+                    # A loss can still be a number where the parameters it leaves are none.
+                    broken = f"{metric} is {value}" if math.isfinite(loss) else f"the loss is {loss}"
                     if kept is None:
                         raise ConfigError(
-                            f"the loss is {loss} after {epoch + 1} epochs; lower the learning rate, "
+                            f"{broken} after {epoch + 1} epochs; lower the learning rate, "
                             "or look for extreme values in text vectors and fact weights"
                         )
-                    log.warning("the loss is %s in epoch %d; keeping epoch %d", loss, epoch + 1, best_epoch)
+                    log.warning("%s in epoch %d; keeping epoch %d", broken, epoch + 1, best_epoch)
                     break
-                value = evaluate() if evaluate else None
                 epoch += 1
                 if value is None or best is None or value > best:
                     kept = copy.deepcopy(model.state_dict())

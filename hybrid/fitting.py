@@ -178,6 +178,12 @@ def encode_texts(kg: KnowledgeGraph, encoder: TextEncoder) -> tuple[FloatArray |
     if not any(nodes):
         return None, None
     vectors = encoder.encode(nodes)
+    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1) & ~np.isnan(vectors).all(axis=1))
+    if len(broken):
+        raise DataError(
+            f"{len(broken)} text vectors are not finite, the first that of {kg.node_id(int(broken[0]))!r}; "
+            f"correct the text or use another text model (now {encoder.config.model})"
+        )
     item_text = vectors[kg.n_users : kg.n_users + kg.n_items]
     return (item_text if any(items) else None), vectors
 
