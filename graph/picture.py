@@ -22,6 +22,8 @@ _SHOWN_VALUES = 20
 _HEIGHT = 460
 _RADII = (30, 48)
 _MOST_ROWS = 200
+_MOST_NODES, _MOST_EDGES = 1_000, 3_000
+"""Beyond these a picture shows a part of itself."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,19 @@ class GraphPicture:
             raise ConfigError(f"no node that is drawn has a number as {size!r} for its size")
         return {key: found.get(key, 0.0) for key in values}
 
+    def _few(self) -> "GraphPicture":
+        """As much of it as a browser can move: the nodes with most relationships, and those between them."""
+        if len(self.nodes) <= _MOST_NODES and len(self.edges) <= _MOST_EDGES:
+            return self
+        degree = self._sizes(None)
+        nodes = sorted(self.nodes, key=lambda node: -degree[node.key])[:_MOST_NODES]
+        edges = edges_between((node.key for node in nodes), self.edges)[:_MOST_EDGES]
+        notice = (
+            f"Drawn are {len(nodes):,} of {len(self.nodes):,} nodes, those with most relationships, "
+            f"and {len(edges):,} of {len(self.edges):,} relationships."
+        )
+        return GraphPicture(tuple(nodes), tuple(edges), (*self.notices, notice))
+
     def to_html(self) -> str:
         """A page of its own that opens from disk and fetches nothing."""
         return page(f"{len(self.nodes)} nodes, {len(self.edges)} relationships", self._repr_html_())
@@ -180,9 +195,13 @@ class GraphPicture:
         notices = "".join(f"<p class='kg-note'>{escape(notice)}</p>" for notice in self.notices)
         if not self.nodes:
             return wrap("<p>Nothing to draw.</p>" + notices)
-        document = str(self.graph().render(height="100vh", show_layout_button=False).data)
+        drawn = self._few()
+        notices += "".join(
+            f"<p class='kg-note'>{escape(notice)}</p>" for notice in drawn.notices[len(self.notices) :]
+        )
+        document = str(drawn.graph().render(height="100vh", show_layout_button=False).data)
         return wrap(
-            f"<div class='kg-beside'><iframe title='{len(self.nodes)} nodes and {len(self.edges)} relationships' "
+            f"<div class='kg-beside'><iframe title='{len(drawn.nodes)} nodes and {len(drawn.edges)} relationships' "
             f"height='{_HEIGHT}' srcdoc=\"{escape(_packed(document))}\"></iframe>"
             f"<div class='kg-scroll'>{beside}</div></div>{notices}"
         )

@@ -2,9 +2,11 @@
 
 import json
 import re
+import time
 from html import unescape
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -302,3 +304,24 @@ def test_without_neo4j_viz_the_extra_is_named(films: KnowledgeGraph, monkeypatch
 def test_explorations_are_described_in_a_line(films: KnowledgeGraph) -> None:
     assert repr(films.explore("Babe")) == "<Exploration: 2 nodes, 1 relationships>"
     assert isinstance(films.explore("Babe"), Exploration)
+
+
+def test_a_hub_of_a_hundred_thousand_is_drawn_in_two_seconds_and_cut_with_a_notice() -> None:
+    items = np.arange(100_000).astype(str)
+    facts = pd.DataFrame({"head_id": items, "relation": "HAS", "tail_id": "hub", "tail_label": "Theme"})
+    kg = KnowledgeGraph.from_frames(items=pd.DataFrame({"item_id": items}), facts=facts)
+    begun = time.process_time()
+    few = kg.explore(("Theme", "hub"))
+    assert "30 of its 100,000 HAS are drawn" in few.to_html()
+    assert time.process_time() - begun < 2
+    # Who asks for all of them gets the picture of a part, and is told.
+    every = kg.explore(("Theme", "hub"), limit=100_000)
+    assert len(every.frame) == 100_000
+    begun = time.process_time()
+    html = every.to_html()
+    assert (
+        "Drawn are 1,000 of 100,001 nodes, those with most relationships, and 999 of 100,000 relationships."
+        in html
+    )
+    assert time.process_time() - begun < 2
+    assert len(html) < 4_000_000
