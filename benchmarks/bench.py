@@ -2,6 +2,7 @@
 
     python benchmarks/bench.py ml-100k [--peers EASE kgenre ...] [--trials 8]
     python benchmarks/bench.py ml-1m
+    python benchmarks/bench.py ml-1m-sparse
 
 Every method runs in a process of its own on one thread, sees the same training likes and is tuned on the same held-out
 likes: peers with as many settings each as `--trials` says (the usual one first, others drawn at random), kgenre with
@@ -28,7 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import recbole_peers
-from data import RESULTS, SCORER, ml_1m, ml_100k, shared
+from data import RESULTS, SCORER, ml_1m, ml_1m_sparse, ml_100k, shared
 from peers import PEERS, Task
 from recbole_peers import PYTHON, RECBOLE
 from scipy import sparse
@@ -137,12 +138,23 @@ def interval(lists: Path, test: Path, rng: np.random.Generator) -> tuple[float, 
     return round(float(low), 4), round(float(high), 4)
 
 
+def places(data: str, work: Path) -> tuple[Path, Path, list[Path]]:
+    """The folder to learn from, the file of what is to be found, and those of what is not to be listed."""
+    if data == "ml-1m-sparse":
+        folder, test = ml_1m_sparse(work)
+        return folder, test, [folder / "ml-1m-sparse.inter"]
+    source, test = shared(data), shared(data) / f"{data}.test.inter"
+    if data == "ml-1m":
+        return ml_1m(work), test, [source / "ml-1m.inter"]
+    return ml_100k(work), test, [source / f"ml-100k.{part}.inter" for part in ("train", "valid")]
+
+
 def main() -> None:
     """Run every method in a process of its own, score, write and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", choices=["ml-100k", "ml-1m"])
+    parser.add_argument("data", choices=["ml-100k", "ml-1m", "ml-1m-sparse"])
     parser.add_argument("--peers", nargs="+", help="only these; their rows are replaced, all others stay")
     parser.add_argument("--trials", type=int, default=8, help="settings tried for each peer")
     parser.add_argument("--one", nargs=2, metavar=("FOLDER", "LISTS"), help=argparse.SUPPRESS)
@@ -156,13 +168,10 @@ def main() -> None:
         if name not in everybody:
             parser.error(f"no method {name!r} for {options.data}; there are {', '.join(everybody)}")
     path = RESULTS / f"bench-{options.data}.json"
-    source = shared(options.data)
-    test = source / f"{options.data}.test.inter"
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        folder = ml_100k(work) if options.data == "ml-100k" else ml_1m(work)
-        names = ("train.inter", "valid.inter") if options.data == "ml-100k" else ("inter",)
-        seen = [part for name in names for part in ("--seen", str(source / f"{options.data}.{name}"))]
+        folder, test, known = places(options.data, work)
+        seen = [part for path_seen in known for part in ("--seen", str(path_seen))]
         # A cache of its own: texts are encoded within the time that is reported.
         threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
         for name in options.peers or everybody:

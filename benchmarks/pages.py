@@ -49,6 +49,41 @@ def unseen() -> str:
     return table(["draw", "items held out with all their likes", "ndcg@20 among them", "recall@20"], rows)
 
 
+def sparse() -> str:
+    """All methods where likes are few."""
+    rows = sorted(result("bench-ml-1m-sparse")["methods"], key=lambda row: -row["test"]["ndcg@20"])
+    return table(
+        ["method", "recall@20", "ndcg@20 [95 %]", "CPU s"],
+        [
+            [
+                row["method"],
+                figure(row["test"]["recall@20"]),
+                f"{figure(row['test']['ndcg@20'])} [{', '.join(map(figure, row['ndcg_interval']))}]",
+                f"{row['cpu_seconds']:,.0f}",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def ablation() -> str:
+    """What the graph encoder loses without each of its parts."""
+    found = result("ablation")
+    rows = []
+    for row in found["rows"]:
+        spread = f"{figure(min(row['by_seed']))} to {figure(max(row['by_seed']))}"
+        difference = "" if row["difference"] is None else interval(row["difference"])
+        rows.append([row["variant"], row["what"], figure(row["ndcg"][0]), spread, difference])
+    head = ["variant", "what the encoder sees", "ndcg@20", "by seed", "as it is minus this [95 %]"]
+    return table(head, rows)
+
+
+def interval(values: list[float]) -> str:
+    """+.0012 [-.0017, .0041]."""
+    mean, low, high = (f"{value:.4f}".replace("0.", ".", 1) for value in values)
+    return f"{'' if mean.startswith('-') else '+'}{mean} [{low}, {high}]"
+
+
 def living() -> str:
     """What telling a model of events is worth, and what an event costs."""
     found = result("live")
@@ -164,6 +199,8 @@ def wanted(methods: str) -> dict[Path, str]:
     makers = {
         "methods": lambda: methods,
         "unseen": unseen,
+        "sparse": sparse,
+        "ablation": ablation,
         "living": living,
         "serving": serving,
         "graph": graph,
