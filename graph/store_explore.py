@@ -115,6 +115,8 @@ class StoreSurroundings:
         of = self._schema.label(label)
         key = node.get(of.id)
         name = node.get(of.name) if of.name else None
+        if name is None and label not in self._schema.labels:
+            name = _called(node)
         if name is None:
             name = f"{label} {key}" if key is not None else label
         return PictureNode(
@@ -151,6 +153,15 @@ def _entities(value: Any) -> "Iterable[neo4j.graph.Node | neo4j.graph.Relationsh
             yield from _entities(part)
     elif isinstance(value, dict):
         yield from _entities(list(value.values()))
+
+
+def _called(node: neo4j.graph.Node) -> str | None:
+    """What a node of which no schema tells is likely called, by the properties that Neo4j Browser looks for too."""
+    texts = {key.casefold(): value for key, value in node.items() if isinstance(value, str) and value}
+    for key in ("name", "title", "label"):
+        if key in texts:
+            return texts[key]
+    return next((value for key, value in sorted(texts.items()) if key.endswith("name")), None)
 
 
 def _arrow(bolt: Bolt, stored: str, forth: bool, name: str = "") -> str:

@@ -185,6 +185,16 @@ def test_broken_query_and_stray_parameter_are_refused(filled: GraphStore) -> Non
         filled.explore("Alien", x=1)
 
 
+def test_nodes_that_no_schema_tells_of_are_called_by_what_looks_like_a_name(
+    embedded_store: GraphStore,
+) -> None:
+    embedded_store.cypher(
+        "CREATE (:Album {slug: 'a', title: 'Low'}), (:Artist {fullName: 'David Bowie'}), (:Shelf {row: 3})"
+    )
+    drawn = embedded_store.explore("MATCH (n) WHERE NOT n:User AND NOT n:Item RETURN n")
+    assert {"Low", "David Bowie", "Shelf"} <= {node.name for node in drawn.nodes}
+
+
 def test_own_schema_gives_ids_and_names(store: GraphStore) -> None:
     store.cypher("CREATE (:Product {sku: 7, title: 'Sencha'})-[:IN]->(:Shelf {nr: 3})")
     before = store.schema
