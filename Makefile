@@ -63,6 +63,7 @@ docs: $(DEV)
 
 bench: $(DEV)
 	$(PYTHON) -m pip install --quiet --editable '.[dev,bench]'
+	$(VENV)/bin/python benchmarks/recbole_peers.py
 	$(VENV)/bin/python benchmarks/bench.py ml-100k
 	$(VENV)/bin/python benchmarks/bench.py ml-1m
 	$(VENV)/bin/python benchmarks/figures.py
