@@ -15,7 +15,7 @@ import neo4j
 
 from .bolt import Bolt
 from .columns import EVENT_ID, ID, INTERACTED, ITEM, TEXT, TIMESTAMP, USER, WEIGHT
-from .store_state import state_of, transaction_number
+from .store_state import neo4j_transaction_number, state_of, transaction_number
 
 if TYPE_CHECKING:
     from .embedded import EmbeddedServer
@@ -133,23 +133,29 @@ def _standing_of(bolt: Bolt, server: "EmbeddedServer | None") -> str | None:
     """What tells whether anybody else wrote: the number of the engine's transactions, or else the state's key."""
     if server is not None:
         number = transaction_number(server)
-        return None if number is None else f"transaction {number}"
+        return None if number is None else f"{_COUNT}{number}"
+    if not bolt.arcadedb and (found := neo4j_transaction_number(bolt)) is not None:
+        return f"{_COUNT}{found[0]} {found[1]}"
     return state_of(bolt, server)
+
+
+_COUNT = "transaction "
 
 
 def _foreign(then: Cursor, now: Cursor, state: str | None) -> str:
     """Whether somebody wrote who keeps no log, as a reason to read the graph; empty if nobody did or none can tell.
 
-    An embedded store counts its transactions, and each change in the log was one. In Neo4j there is only a key that
-    every commit changes: a writer whose commits fall between logged ones is not noticed.
+    A store numbers its transactions, and each change in the log was one. Where a Neo4j's bookmarks do not say the
+    number there is only a key that every commit changes: a writer whose commits fall between logged ones is not
+    noticed then.
     """
     if then.state is None or state is None:
         return ""
     said = "somebody wrote who keeps no log of changes"
-    count = "transaction "
-    if then.state.startswith(count) and state.startswith(count):
-        done = int(state.removeprefix(count)) - int(then.state.removeprefix(count))
-        return "" if done == now.number - then.since else said
+    if then.state.startswith(_COUNT) and state.startswith(_COUNT):
+        before, after = (key.removeprefix(_COUNT).split(" ", 1) for key in (then.state, state))
+        same = before[1:] == after[1:] and int(after[0]) - int(before[0]) == now.number - then.since
+        return "" if same else said
     return said if state != then.state and now.number == then.since else ""
 
 
@@ -224,7 +230,12 @@ def write_events(
         held = [place in counts for place in range(len(events))]
         number = None
         if any(held):
-            kept = [event for event, counted in zip(events, held, strict=True) if counted]
+            # With its text, where it has one: who follows the log needs no other query.
+            kept = [
+                [*event, said[event[4]]] if event[4] in said else event
+                for event, counted in zip(events, held, strict=True)
+                if counted
+            ]
             number = log_change(transaction, EVENTS, kept)
         return held, number
 
@@ -265,6 +276,16 @@ class StoreLog:
     def changes_since(self, cursor: Cursor) -> News:
         """What was written through kgenre after a cursor."""
         return changes_since(self._bolt, self._server, cursor)
+
+    def texts(self) -> list[tuple[str, str, float, float, str, str]]:
+        """What was said with interactions that stand: user_id, item_id, weight, timestamp, event_id, text."""
+        user, item, type_ = (self._bolt.quote(name, "label") for name in (USER, ITEM, INTERACTED))
+        rows = self._bolt.run(
+            f"MATCH (u:{user})-[r:{type_}]->(i:{item}) WHERE r.{TEXT} IS NOT NULL AND r.{WEIGHT} <> 0 "
+            f"AND r.{EVENT_ID} IS NOT NULL "
+            f"RETURN u.{ID}, i.{ID}, r.{WEIGHT}, r.{TIMESTAMP}, r.{EVENT_ID}, r.{TEXT}"
+        )
+        return [(row[0], row[1], float(row[2]), float(row[3]), row[4], row[5]) for row in rows]
 
     def add_events(
         self, events: Sequence[Row], texts: Mapping[str, str] | None = None

@@ -10,6 +10,7 @@ the number's file is the one that was left then. An ArcadeDB server that is spok
 neither, and has no key.
 """
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -49,6 +50,38 @@ def transaction_number(server: "EmbeddedServer") -> int | None:
         start = int(json.loads((server.folder / _RUN).read_text("ascii"))["start"])
         return start + int(server.sql("SELECT FROM schema:stats", timeout=10)[0]["writeTx"])
     return None
+
+
+def neo4j_transaction_number(bolt: "Bolt") -> tuple[int, str] | None:
+    """Number of the last transaction that a Neo4j database committed, and the id of the database.
+
+    It stands in the bookmark of a read transaction: after the database's own 16 bytes, as PackStream writes an integer.
+    That is no promise of Neo4j's; a bookmark of another form gives None.
+    """
+    with contextlib.suppress(StoreError, ValueError, IndexError):
+        database, bookmarks = bolt.bookmarks()
+        (bookmark,) = bookmarks
+        rows = bolt.run("SHOW DATABASES YIELD name, databaseID")
+        (id_,) = {str(row[1]) for row in rows if row[0] == database}
+        return _number_in(bookmark), id_
+    return None
+
+
+_BYTES_OF_16, _INTEGERS = b"\xcc\x10", {0xC8: 1, 0xC9: 2, 0xCA: 4, 0xCB: 8}
+"""PackStream's marks of 16 bytes, and of integers with their lengths."""
+
+
+def _number_in(bookmark: str) -> int:
+    kind, _, content = bookmark.partition(":")
+    raw = base64.b64decode(content + "=" * (-len(content) % 4), validate=True)
+    if kind != "FB" or raw[1:3] != _BYTES_OF_16:
+        raise ValueError(f"a bookmark of another form: {bookmark}")
+    mark = raw[19]
+    if mark < 0x80:
+        return mark
+    if mark not in _INTEGERS or len(raw) < 20 + _INTEGERS[mark]:
+        raise ValueError(f"a bookmark of another form: {bookmark}")
+    return int.from_bytes(raw[20 : 20 + _INTEGERS[mark]], "big", signed=True)
 
 
 def begin_run(folder: Path) -> None:

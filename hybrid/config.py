@@ -134,6 +134,8 @@ class HybridConfig(BaseModel):
     """What every list must obey; see `kgenre.hybrid.rules`."""
     history_half_life_days: float | None = Field(None, gt=0)
     """What a user liked counts half for every such time that it is older than their newest like; None: all alike."""
+    review_weight: float = Field(0.5, ge=0)
+    """What is said of an item counts so much in its text vector as its own text does; see `kgenre.hybrid.spoken`."""
     refit: RefitConfig = RefitConfig()
     adaptation: AdaptationConfig = AdaptationConfig()
     text_encoder: TextEncoderConfig = TextEncoderConfig()

@@ -52,6 +52,13 @@ class Event(NamedTuple):
         return self.timestamp, self.event_id
 
 
+class Said(NamedTuple):
+    """What a user said of an item, with the id of the event that brought it."""
+
+    event_id: str
+    text: str
+
+
 class Clock:
     """Seconds since 1970 that never go back or stand still within a process, whatever the machine's clock does."""
 

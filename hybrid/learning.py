@@ -1,6 +1,7 @@
 """A recommender that lives: what it knows now, how old that is, and learning again beside the state that answers."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,10 +13,11 @@ from kgenre.graph.errors import ConfigError
 from kgenre.graph.store_log import EVENTS, Change, Cursor
 
 from . import health
-from .events import Event
+from .events import Event, Said
 from .fitting import fit
 from .holding import Holding
 from .live import changed, still_standing
+from .spoken import saying, spoken
 from .standing import Live
 from .state import ModelState
 
@@ -91,12 +93,13 @@ class Learning(Holding):
                 n_events=learned.drift.n_events + since,
                 events=now.drift.events,
                 settled=start.drift.events,
+                said=now.drift.said,
                 cursor=now.drift.cursor,
             )
             state = replace(learned, drift=drift)
             if now.kg is not start.kg:
                 state = changed(state, now.kg, self.text_encoder)
-            self._live = Live(state)
+            self._live = Live(spoken(state, self.text_encoder))
 
     # -- the store --------------------------------------------------------------------------------
 
@@ -132,10 +135,12 @@ class Learning(Holding):
     def _take(self, change: Change) -> bool:
         items = self.now.current.kg.items.vocabulary
         if change.kind == EVENTS:
-            events = [Event(*row) for row in change.content]
+            events = [Event(*row[:5]) for row in change.content]
             if not all(event.item in items for event in events):
                 return False
-            self._live = self.now.told(events)
+            # With a text where one came with the event.
+            texts = {row[4]: row[5] for row in change.content if len(row) > 5}
+            self._live = self._heard(self.now.told(events), events, texts)
             return True
         state = self.state
         label, ids = change.content["label"], change.content["ids"]
@@ -150,5 +155,37 @@ class Learning(Holding):
         # The cursor first: what comes while the graph is read is read again, and nothing is missed.
         cursor: Cursor | None = self._store.follow()
         kg = self._store.snapshot()
-        self._live = Live(changed(still_standing(self.state, kg), kg, self.text_encoder)).knowing(cursor)
+        state = changed(still_standing(self.state, kg), kg, self.text_encoder)
+        self._live = Live(self._having_heard(state)).knowing(cursor)
         return Refreshed(0, reason)
+
+    # -- what is said -----------------------------------------------------------------------------
+
+    def _heard(self, told: Live, events: Sequence[Event], texts: Mapping[str, str] | None) -> Live:
+        """The state after events that have been taken in, with what came with them as text."""
+        before = told.current.drift.said
+        if not texts and not any(event.user in before for event in events):
+            return told
+        counting = [event for event in events if told.standing(event.user).events.get(event.item) == event]
+        said = saying(before, counting, texts or {})
+        current = spoken(told.current, self.text_encoder, said, lambda user: told.standing(user).events)
+        return Live(told.base, told.users, current)
+
+    def _having_heard(self, state: ModelState) -> ModelState:
+        """The state with what the store knows to have been said; the signals have learned from what came with it."""
+        assert self._store is not None
+        events = {user: dict(own) for user, own in state.drift.events.items()}
+        settled = {user: dict(own) for user, own in state.drift.settled.items()}
+        said: dict[str, dict[str, Said]] = {}
+        for user, item, weight, timestamp, event_id, text in self._store.texts():
+            event = Event(user, item, weight, timestamp, event_id)
+            if event.item not in state.kg.items.vocabulary or event.user not in state.kg.users.vocabulary:
+                continue
+            said.setdefault(event.user, {})[event.item] = Said(event.event_id, text)
+            if event.item not in events.get(event.user, {}):
+                events.setdefault(event.user, {})[event.item] = event
+                settled.setdefault(event.user, {})[event.item] = event
+        if not said and not state.drift.said:
+            return state
+        drift = replace(state.drift, events=events, settled=settled)
+        return spoken(replace(state, drift=drift), self.text_encoder, said)

@@ -34,6 +34,7 @@ from kgenre.graph.tables import to_polars
 from .data import SignalData
 from .events import Event
 from .signals.base import Moves, Since
+from .spoken import spoken
 from .state import Likes, ModelState, histories_of, union
 from .texts import text_vectors
 
@@ -187,7 +188,7 @@ def changed(state: ModelState, kg: KnowledgeGraph, encoder: TextEncoder, whole: 
         ),
     )
     _keep(moved, data, encoder)
-    return moved
+    return spoken(moved, encoder)
 
 
 _DATA = "data of the signals"

@@ -24,17 +24,19 @@ from kgenre.graph.versioned_folder import VersionedFolder
 
 from .config import HybridConfig
 from .data import SignalData
-from .events import Event
+from .events import Event, Said
+from .signals import Signal, TextCosine
 from .signals.base import pack, unpack
 from .signals.popularity import Popularity
+from .spoken import PLAIN, Spoken
 from .state import Drift, FitReport, Likes, ModelState
 
 FORMAT = 2
 """Version of the layout; a newer one is refused."""
 _INDEX = "model.json"
 _EVENTS = "events.parquet"
-_SETTLED = "settled"
-"""Column of the events: whether they move no weights any more; not there where an older version wrote."""
+_SETTLED, _SAID = "settled", "text"
+"""Columns of the events: whether they move no weights any more, and the text; an older version wrote none."""
 
 
 def save(state: ModelState, folder: str | Path) -> None:
@@ -157,6 +159,11 @@ def _write(state: ModelState, part: Path) -> None:
             name: list(values) for name, values in zip(Event._fields, zip(*events, strict=True), strict=True)
         }
         settled = state.drift.settled
+        said = state.drift.said
+        words = [said.get(event.user, {}).get(event.item, ("", "")) for event in events]
+        columns[_SAID] = [
+            text if key == event.event_id else None for event, (key, text) in zip(events, words, strict=True)
+        ]
         columns[_SETTLED] = [settled.get(event.user, {}).get(event.item) == event for event in events]
         pq.write_table(pa.table(columns), part / _EVENTS)
     (part / "description.json").write_text(json.dumps(described, indent=1, allow_nan=False), encoding="utf-8")
@@ -187,11 +194,15 @@ def _read_drift(part: Path, described: dict[str, Any], arrays: dict[str, Any], k
     found.setdefault("weights", found["tables"])
     events: dict[str, dict[str, Event]] = {}
     settled: dict[str, dict[str, Event]] = {}
+    said: dict[str, dict[str, Said]] = {}
     if (part / _EVENTS).is_file():
         columns = pq.read_table(part / _EVENTS).to_pydict()
         rows = list(map(Event._make, zip(*(columns[name] for name in Event._fields), strict=True)))
-        for event, over in zip(rows, columns.get(_SETTLED, [False] * len(rows)), strict=True):
+        over_of, text_of = columns.get(_SETTLED, [False] * len(rows)), columns.get(_SAID, [None] * len(rows))
+        for event, over, text in zip(rows, over_of, text_of, strict=True):
             events.setdefault(event.user, {})[event.item] = event
+            if text is not None:
+                said.setdefault(event.user, {})[event.item] = Said(event.event_id, text)
             if over:
                 settled.setdefault(event.user, {})[event.item] = event
     fresh = {
@@ -209,6 +220,7 @@ def _read_drift(part: Path, described: dict[str, Any], arrays: dict[str, Any], k
         forgotten=(described["forgotten"][0], described["forgotten"][1]),
         events=events,
         settled=settled,
+        said=said,
         cursor=None if described["cursor"] is None else Cursor(*described["cursor"]),
     )
 
@@ -218,13 +230,17 @@ def _read(part: Path) -> ModelState:
     arrays = map_arrays(part / "arrays.safetensors")
     config = HybridConfig.from_dict(described["config"])
     kg = read_snapshot(part)
-    signals = []
+    signals: list[Signal] = []
     for name in described["signals"]:
         prefix = f"signal.{name}."
         own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
         signal = config.signal(name)
         # Format 1 had no counts to go on from.
         old = isinstance(signal, Popularity) and "counts" not in own
+        plain = {key.removeprefix(PLAIN): array for key, array in own.items() if key.startswith(PLAIN)}
+        if plain and isinstance(signal, TextCosine):
+            signals.append(Spoken.of(signal.restore(plain), own))
+            continue
         signals.append(signal.fit(SignalData.from_graph(kg)) if old else signal.restore(own))
     report = dict(described["report"])
     report["honesty"] = pd.DataFrame(**report["honesty"])

@@ -100,7 +100,7 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         kg = graph.snapshot(schema) if isinstance(graph, GraphStore) else graph
         held_out = None if validation is None else held_out_likes(kg, validation, "validation").likes
         state = fit(kg, self.config, held_out, self.text_encoder)
-        self._live = Live(state).knowing(cursor)
+        self._live = Live(state if cursor is None else self._having_heard(state)).knowing(cursor)
         if show:
             say(state.report.text())
         return self

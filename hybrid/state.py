@@ -13,7 +13,7 @@ from kgenre.graph.store_log import Cursor
 
 from .config import HybridConfig
 from .data import FloatArray
-from .events import Event
+from .events import Event, Said
 from .fusion import Standardised, standardise
 from .scoring import BlockSum, one_sum
 from .signals import Signal
@@ -122,6 +122,8 @@ class Drift:
         Of each pair that an event told of, the event that counts, by user and by item; one that took back included.
     settled
         Those of the events that move no weights any more: the signals have learned from them, or somebody reset it.
+    said
+        What users say of items, by user and by item: id of the event that brought it, and text.
     cursor
         How far the model knows the store's log of changes; None where it follows no store.
     """
@@ -135,6 +137,7 @@ class Drift:
     new_to_weights: npt.NDArray[np.bool_] | None = None
     events: Mapping[str, Mapping[str, Event]] = field(default_factory=dict, repr=False)
     settled: Mapping[str, Mapping[str, Event]] = field(default_factory=dict, repr=False)
+    said: Mapping[str, Mapping[str, Said]] = field(default_factory=dict, repr=False)
     cursor: Cursor | None = None
 
 

@@ -110,7 +110,7 @@ class Updates(Learning):
             events, number = self._store.add_events(events, texts)
             if cursor is not None and number == cursor.number + 1:
                 cursor = cursor._replace(number=number)
-        told = now.told(events)
+        told = self._heard(now.told(events), events, texts)
         if cursor != told.current.drift.cursor:
             told = told.knowing(cursor)
         self._live = told

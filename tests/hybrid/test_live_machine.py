@@ -21,7 +21,9 @@ from kgenre.graph import GraphBuilder, KnowledgeGraph
 from kgenre.graph.edit import without_nodes
 from kgenre.hybrid import HybridRecommender
 from kgenre.hybrid.config import HybridConfig
+from kgenre.hybrid.events import Event, Said
 from kgenre.hybrid.live import changed
+from kgenre.hybrid.spoken import spoken
 from kgenre.hybrid.state import ModelState
 
 EXAMPLES = int(os.environ.get("KGENRE_EXAMPLES", "4"))
@@ -96,7 +98,7 @@ def test_order_batches_and_repeats_of_events_do_not_matter(
     state = shuffled.now
     told(shuffled, rows)
     assert shuffled.now is state, "an event that comes again changes nothing at all"
-    same_answers(at_once.state, changed(fading.state, at_once.graph, fading.text_encoder))
+    same_answers(at_once.state, changed(fading.state, at_once.graph, fading.text_encoder, whole=True))
 
 
 class Life(RuleBasedStateMachine):
@@ -127,16 +129,14 @@ class Life(RuleBasedStateMachine):
             (row.head_id, row.relation, row.tail_id, row.tail_label) for row in frames["facts"].itertuples()
         }
         self.gone: dict[str, set[str]] = {"User": set(), "Item": set()}
+        self.said: dict[tuple[str, str], Said] = {}
 
     @rule(rows=st.lists(EVENT, min_size=1, max_size=30))
     def interact(self, rows: list[Row]) -> None:
         rows = [row for row in rows if row["item_id"] in self.items]
         told(self.rec, rows)
         for row in rows:
-            pair, state = (row["user_id"], row["item_id"]), (row["weight"], row["timestamp"], row["event_id"])
-            if pair not in self.pairs or self.pairs[pair][1:] < state[1:]:
-                self.pairs[pair] = state
-                self.users.add(row["user_id"])
+            self._account(row, row["weight"])
 
     @rule(user=st.sampled_from(USERS), item=st.sampled_from(ITEMS))
     def undo(self, user: str, item: str) -> None:
@@ -151,6 +151,29 @@ class Life(RuleBasedStateMachine):
         self.rec.add_items(pd.DataFrame({"item_id": [item], "text": [text], "directed_by": [[person]]}))
         self.items[item] = (self.items.get(item, (None, None))[0], text)
         self._direct(item, person)
+
+    @rule(item=st.sampled_from(ITEMS), text=st.sampled_from(TEXTS), person=st.sampled_from([None, *PEOPLE]))
+    def update_item(self, item: str, text: str, person: str | None) -> None:
+        if item in self.items:
+            values = {} if person is None else {"directed_by": person}
+            self.rec.update_item(item, name="Another Name", text=text, **values)
+            self.items[item] = ("Another Name", text)
+            if person is not None:
+                self._direct(item, person)
+
+    @rule(row=EVENT, rating=st.sampled_from([1.0, 3.0, 5.0]), text=st.sampled_from(TEXTS))
+    def review(self, row: Row, rating: float, text: str) -> None:
+        if row["item_id"] in self.items:
+            said = {name: value for name, value in row.items() if name != "weight"}
+            taken = self.rec.add_reviews(pd.DataFrame([{**said, "text": text, "rating": rating}]))
+            assert taken["weight"].tolist() == [(rating - 3) / 2]
+            # Without an opinion nothing changes.
+            if rating != 3:
+                pair = (row["user_id"], row["item_id"])
+                before = self.pairs.get(pair)
+                self._account(row, (rating - 3) / 2)
+                if self.pairs[pair] is not before:
+                    self.said[pair] = Said(row["event_id"], text)
 
     @rule(item=st.sampled_from(ITEMS), person=st.sampled_from(PEOPLE), gone=st.booleans())
     def change_fact(self, item: str, person: str, gone: bool) -> None:
@@ -195,6 +218,12 @@ class Life(RuleBasedStateMachine):
             wanted = state.score(state.histories[row], state.seen[row])
             np.testing.assert_allclose(scores, wanted, rtol=1e-5, atol=1e-5)
 
+    def _account(self, row: Row, weight: float) -> None:
+        pair, state = (row["user_id"], row["item_id"]), (weight, row["timestamp"], row["event_id"])
+        if pair not in self.pairs or self.pairs[pair][1:] < state[1:]:
+            self.pairs[pair] = state
+            self.users.add(row["user_id"])
+
     def _direct(self, item: str, person: str) -> None:
         if person not in self.people:
             self.people[person] = person
@@ -221,8 +250,18 @@ class Life(RuleBasedStateMachine):
         for label, ids in self.gone.items():
             known = sorted(ids & set(start.table(label).vocabulary))
             start = without_nodes(start, label, known) if known else start
-        fitted = changed(fitted, start, encoder) if start is not fitted.kg else fitted
-        same_answers(self.rec.state, changed(fitted, kg, encoder))
+        fitted = changed(fitted, start, encoder, whole=True) if start is not fitted.kg else fitted
+        scratch = changed(fitted, kg, encoder, whole=True)
+        said: dict[str, dict[str, Said]] = {}
+        for (user, item), words in self.said.items():
+            said.setdefault(user, {})[item] = words
+
+        def events(user: str) -> dict[str, Event]:
+            return {
+                item: Event(user, item, *state) for (own, item), state in self.pairs.items() if own == user
+            }
+
+        same_answers(self.rec.state, spoken(scratch, encoder, said, events))
 
 
 def test_state_is_the_one_made_from_scratch_of_the_graph_that_came_of_it(fading: HybridRecommender) -> None:

@@ -101,6 +101,25 @@ def test_plain_cypher_of_somebody_is_noticed(store: GraphStore, encoder: TextEnc
     assert rec.refresh() == (0, "")
 
 
+def test_plain_cypher_in_a_real_neo4j_is_noticed_between_logged_writes(
+    request: pytest.FixtureRequest, world: KnowledgeGraph, encoder: TextEncoder
+) -> None:
+    store: GraphStore = request.getfixturevalue("_neo4j_store")
+    store.cypher("MATCH (n) DETACH DELETE n")
+    store.write(world)
+    rec = fitted(store, encoder)
+    rec.add_interactions(LIKE)
+    rec.undo("u01", "hit")
+    assert rec.refresh() == (0, "")
+    rec.add_interactions([{"user_id": "new", "item_id": "s1"}])
+    store.cypher("MATCH (:User {id: 'u00'})-[r:INTERACTED]->() DELETE r")
+    rec.add_interactions([{"user_id": "new", "item_id": "s2"}])
+    assert rec.refresh().whole == "somebody wrote who keeps no log of changes"
+    assert store.snapshot().equals(rec.graph), store.snapshot().differences(rec.graph)
+    rec.add_interactions([{"user_id": "new", "item_id": "s3"}])
+    assert rec.refresh().whole == ""
+
+
 def test_saved_model_takes_over_what_came_after_it(
     store: GraphStore, encoder: TextEncoder, tmp_path: Path
 ) -> None:
