@@ -82,8 +82,9 @@ class Explanation:
     @property
     def note(self) -> str:
         """Which signals of the ledger are not taken apart; empty where all are."""
-        whole = self.evidence.loc[self.evidence["how"].str.startswith("not taken apart"), "signal"].unique()
-        return self.language.say("whole", signals=self.language.names(list(whole), 4)) if len(whole) else ""
+        pairs = self.evidence[["signal", "how"]].itertuples(index=False) if len(self.evidence) else ()
+        whole = list(dict.fromkeys(name for name, how in pairs if how.startswith("not taken apart")))
+        return self.language.say("whole", signals=self.language.names(whole, 4)) if whole else ""
 
     @property
     def text(self) -> str:

@@ -32,12 +32,13 @@ def without_relations(state: ModelState, relations: Sequence[str], data: SignalD
     Returns
     -------
     ModelState
-        Each signal by its own `Signal.with_facts`: ``multihop``, ``facts`` and ``similarity`` (Jaccard) computed
-        again; ``closed_form`` exactly what it would be, as it is linear in its prior; ``slim`` the same given which of
-        its entries are not 0; ``svd`` given its singular vectors; ``gnn`` and ``cold_gnn`` by a forward pass with
-        frozen weights; ``cold`` by the changed kernel in the regression that was solved. ``text`` and ``popularity``
-        know no facts. What was tuned or trained with the facts at hand stays: settings, weights of the fusion, the
-        GNN's parameters. Above 8,000 items ``closed_form``, ``slim``, ``svd`` and ``cold`` keep their tables.
+        Each signal by its own `Signal.with_facts`: ``multihop`` (given how much either kind of walk counts), ``facts``
+        and ``similarity`` (Jaccard) computed again; ``closed_form`` exactly what it would be, as it is linear in its
+        prior; ``slim`` the same given which of its entries are not 0; ``svd`` given its singular vectors; ``gnn`` and
+        ``cold_gnn`` by a forward pass with frozen weights; ``cold`` by the changed kernel in the regression that was
+        solved. ``text`` and ``popularity`` know no facts. What was tuned or trained with the facts at hand stays:
+        settings, weights of the fusion, the GNN's parameters. Above 8,000 items ``closed_form``, ``slim``, ``svd`` and
+        ``cold`` keep their tables.
 
     Raises
     ------
