@@ -14,7 +14,7 @@ from .objective import Knowledge, Softmax, likes_loss
 from .training import ndcg
 
 if TYPE_CHECKING:
-    from .graph_encoder import GraphEncoderConfig
+    from .config import GraphEncoderConfig
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -6,11 +6,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from scipy import sparse
 
 from kgenre.graph.errors import ConfigError, DataError, ModelError, NotFittedError
 
+from .config import GraphEncoderConfig
 from .fact_columns import FactColumns
 from .fitting import Ranking, Run
 from .item_tower import text_inputs
@@ -18,57 +18,6 @@ from .training import train
 
 FloatArray = npt.NDArray[np.float32]
 Facts = Mapping[str, sparse.csr_matrix]
-
-
-class GraphEncoderConfig(BaseModel):
-    """Hyper-parameters of `GraphEncoder`; the defaults were found on MovieLens-100k's validation set.
-
-    Attributes
-    ----------
-    embedding_size
-        Length of a vector.
-    learning_rate, weight_decay
-        Of AdamW (Loshchilov and Hutter 2019); without weight decay it is Adam.
-    batch_size
-        Users of a step; None takes a sixteenth of them, at least 512 and at most 4,096.
-    epochs
-        The most passes over the users; without validation exactly as many.
-    patience
-        Epochs without a better validation figure before training stops. With half of it, training often stops
-        too early.
-    temperature
-        Divides the cosine; .15 suits sparse data.
-    text_dropout, node_dropout, row_dropout
-        Rate at which text inputs and node vectors lose components, and items their whole learned row.
-    knowledge_weight
-        Of the loss that has items shown near what their facts resemble.
-    item_rows
-        Whether items have learned rows on the scored side. Without them the encoder learns to rank items that
-        nobody has met; stop it on held-out items (`candidates` of `fit`). On MovieLens-1M it then wants a
-        learning rate of 5e-4, a weight decay of 30, dropout of .5, a text bias and `min_items` 1.
-    text_bias
-        Whether an item's score has a bias, linear in its text.
-    min_items
-        Items that must be linked to a node for it to count, if it has no text. A node of a single item says
-        nothing to other items now, but something to those to come.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    embedding_size: int = Field(default=128, ge=1)
-    learning_rate: float = Field(default=5e-3, gt=0, allow_inf_nan=False)
-    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    batch_size: int | None = Field(default=None, ge=1)
-    epochs: int = Field(default=150, ge=1)
-    patience: int = Field(default=24, ge=1)
-    temperature: float = Field(default=0.2, gt=0, allow_inf_nan=False)
-    text_dropout: float = Field(default=0.3, ge=0, lt=1)
-    node_dropout: float = Field(default=0.3, ge=0, lt=1)
-    row_dropout: float = Field(default=0.0, ge=0, lt=1)
-    knowledge_weight: float = Field(default=0.05, ge=0, allow_inf_nan=False)
-    item_rows: bool = True
-    text_bias: bool = False
-    min_items: int = Field(default=2, ge=1)
 
 
 class GraphEncoder:
@@ -183,8 +132,8 @@ class GraphEncoder:
             patience=self.config.patience,
         )
         self._state = run.state()
-        self._state["best_epoch"] = np.array(outcome.best_epoch, dtype=np.int64)
         figure = np.nan if outcome.validation is None else outcome.validation
+        self._state["best_epoch"] = np.array(outcome.best_epoch, dtype=np.int64)
         self._state["validation_ndcg"] = np.array(figure, dtype=np.float64)
         return self._restore()
 
@@ -194,8 +143,9 @@ class GraphEncoder:
         self.history_vectors = state["history_vectors"]
         self.item_bias = state.get("item_bias")
         self.best_epoch_ = int(state["best_epoch"])
-        figure = float(state["validation_ndcg"])
-        self.validation_ndcg_ = None if np.isnan(figure) else figure
+        self.validation_ndcg_ = (
+            None if np.isnan(state["validation_ndcg"]) else float(state["validation_ndcg"])
+        )
         return self
 
     @property
@@ -320,6 +270,7 @@ class GraphEncoder:
         facts: Facts,
         item_text: FloatArray | None = None,
         node_text: FloatArray | None = None,
+        n_items: int | None = None,
     ) -> Self:
         """The same encoder over a changed catalogue, without training: what it learned stays, new items are encoded.
 
@@ -329,6 +280,8 @@ class GraphEncoder:
             Where each item, and each node of the node space, that it knows is now; -1 if it is gone.
         facts, item_text, node_text
             As in `fit`, of the present catalogue and node space.
+        n_items
+            Size of the present catalogue; by default what facts or texts say, which there may be none of.
 
         Raises
         ------
@@ -337,8 +290,11 @@ class GraphEncoder:
         """
         encoder = self.reindexed(nodes)
         state = dict(encoder._fitted)
-        sizes = {matrix.shape[0] for matrix in facts.values()}
-        n_items = sizes.pop() if sizes else len(item_text) if item_text is not None else int(items.max()) + 1
+        if n_items is None:
+            sizes = {matrix.shape[0] for matrix in facts.values()}
+            n_items = (
+                sizes.pop() if sizes else len(item_text) if item_text is not None else int(items.max()) + 1
+            )
         here = np.flatnonzero(items >= 0)
         new = np.setdiff1d(np.arange(n_items), items[here])
         tables: dict[str, npt.NDArray[Any]] = {}
@@ -347,9 +303,12 @@ class GraphEncoder:
             tables[name][items[here]] = state[name][here]
         if len(new):
             own_facts = {name: sparse.csr_matrix(matrix[new]) for name, matrix in facts.items()}
-            scored, summed = encoder.encode_items(
-                own_facts, None if item_text is None else item_text[new], node_text
-            )
+            own_text = None if item_text is None else item_text[new]
+            if own_facts or own_text is not None:
+                scored, summed = encoder.encode_items(own_facts, own_text, node_text)
+            else:
+                summed = np.zeros((len(new), self.item_vectors.shape[1]), dtype=np.float32)
+                scored = np.full_like(summed, np.nan)
             tables["item_vectors"][new], tables["history_vectors"][new] = scored, summed
         if "item_norms" in state:
             norms = np.zeros(n_items, dtype=np.float32)

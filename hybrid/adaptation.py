@@ -171,8 +171,10 @@ def _judged(state: ModelState, taken: Sequence[_Taken], known: _Judged) -> _Judg
         )
         for start in range(0, len(new), _ROWS):
             part = new[start : start + _ROWS]
-            histories = sparse.csr_matrix(sparse.vstack([like.before.history for like in part], format="csr"))
-            seen = sparse.csr_matrix(sparse.vstack([like.before.seen for like in part], format="csr"))
+            histories, seen = part[0].before.history, part[0].before.seen
+            if len(part) > 1:
+                histories = sparse.csr_matrix(sparse.vstack([like.before.history for like in part], "csr"))
+                seen = sparse.csr_matrix(sparse.vstack([like.before.seen for like in part], "csr"))
             values = state.values(signal, histories, seen).values
             for row, like in enumerate(part):
                 # What a signal cannot say of an item adds nothing to its score.

@@ -63,23 +63,75 @@ def standardise(scores: FloatArray, seen: sparse.csr_matrix) -> Standardised:
 
     A row without spread, or with nothing to say, has a deviation of 1 and values of 0 (NaN where it cannot say).
     """
-    rows = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
-    known = ~np.isnan(scores)
-    counted = known.copy()
-    counted[rows, seen.indices] = False
-    n = np.maximum(counted.sum(axis=1), 1)
-    mean = np.where(counted, scores, np.float32(0)).sum(axis=1, dtype=np.float64) / n
-    centred = scores - mean[:, None].astype(np.float32)
-    inside = np.where(counted, centred, np.float32(0))
-    deviation = np.sqrt((inside * inside).sum(axis=1, dtype=np.float64) / n)
-    scale = np.maximum(np.abs(mean), 1.0) * 1e-6
-    spread = deviation > scale
-    deviation = np.where(spread, deviation, 1.0)
-    # What the signal cannot say stays NaN through all this.
-    values = centred / deviation[:, None].astype(np.float32)
-    if not spread.all():
-        values[~spread] = np.where(known[~spread], np.float32(0), np.float32(np.nan))
-    return Standardised(values, mean.astype(np.float32), deviation.astype(np.float32))
+    lengths = np.diff(seen.indptr)
+    rows = np.repeat(np.arange(seen.shape[0]), lengths)
+    values = scores.copy()
+    found = standardise_in_place(values, scores.shape[1] - lengths, (rows, seen.indices))
+    values *= found.scale[:, None].astype(np.float32)
+    if found.unknown is not None:
+        values[found.unknown] = np.nan
+    return Standardised(values, found.mean.astype(np.float32), found.deviation.astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """What `standardise_in_place` found.
+
+    Attributes
+    ----------
+    mean, deviation
+        float64 of shape (b,); the deviation is 1 where there is no spread.
+    scale
+        One over the deviation, 0 where there is no spread.
+    unknown
+        Boolean of shape (b, n_items), where scores were NaN; None for nowhere.
+    """
+
+    mean: npt.NDArray[np.float64]
+    deviation: npt.NDArray[np.float64]
+    scale: npt.NDArray[np.float64]
+    unknown: npt.NDArray[np.bool_] | None
+
+
+def standardise_in_place(
+    scores: FloatArray,
+    counted: npt.NDArray[np.int64],
+    seen: tuple[slice | npt.NDArray[np.int64], npt.NDArray[np.int32]],
+) -> Moments:
+    """Take its mean from each row, over unseen items; NaN becomes 0.
+
+    Parameters
+    ----------
+    scores
+        float32 of shape (b, n_items), overwritten.
+    counted
+        How many items each row has not seen, shape (b,).
+    seen
+        Indices of the cells that were seen.
+    """
+    unknown: npt.NDArray[np.bool_] | None = np.isnan(scores)
+    if unknown is None or not unknown.any():
+        unknown = None
+    else:
+        scores[unknown] = 0.0
+        outside = unknown.copy()
+        outside[seen] = False
+        counted = counted - outside.sum(axis=1)
+    n = np.maximum(counted, 1)
+    inside = scores.copy()
+    inside[seen] = 0.0
+    mean = inside.sum(axis=1, dtype=np.float64) / n
+    scores -= mean[:, None].astype(np.float32)
+    np.copyto(inside, scores)
+    inside[seen] = 0.0
+    if unknown is not None:
+        scores[unknown] = 0.0
+        inside[unknown] = 0.0
+    inside *= inside
+    deviation = np.sqrt(inside.sum(axis=1, dtype=np.float64) / n)
+    spread = deviation > np.maximum(np.abs(mean), 1.0) * 1e-6
+    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=spread)
+    return Moments(mean, np.where(spread, deviation, 1.0), scale, unknown)
 
 
 def weighted_sum(weights: npt.NDArray[np.float64], parts: Sequence[FloatArray]) -> FloatArray:

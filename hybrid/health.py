@@ -12,7 +12,6 @@ from kgenre.encoders import TextEncoder
 from .config import RefitConfig
 from .data import SignalData
 from .signals import Signal, TextCosine
-
 from .state import Drift, Likes, ModelState, squared_norm
 from .texts import text_vectors
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from .data import FloatArray
+from .fusion import standardise_in_place
 
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -30,12 +31,12 @@ def one_sum(parts: Sequence[FloatArray], weights: Float, seen: npt.NDArray[np.in
     """
     scores = np.concatenate(parts, axis=0)
     counted = np.full(len(scores), scores.shape[1] - len(seen))
-    centred, scale, unknown = _standard(scores, counted, (slice(None), seen))
-    factors = weights * scale[:, None]
+    found = standardise_in_place(scores, counted, (slice(None), seen))
+    unknown, factors = found.unknown, weights * found.scale[:, None]
     if factors.shape[1] == 1:
-        total = factors[:, 0] @ centred.astype(np.float64)
+        total = factors[:, 0] @ scores.astype(np.float64)
     else:
-        total = np.einsum("ij,ij->j", factors, centred)
+        total = np.einsum("ij,ij->j", factors, scores)
     silent = (weights == 0) if unknown is None else unknown | (weights == 0)
     total[np.broadcast_to(silent.all(axis=0), total.shape)] = np.nan
     return np.asarray(total[None, :])
@@ -64,9 +65,10 @@ class BlockSum:
 
         Its weight is of shape (b, 1), or (b, n_items) where items differ, and not 0 everywhere.
         """
-        centred, scale, unknown = _standard(scores, self._counted, self._seen)
-        centred *= np.asarray(weight * scale[:, None], dtype=np.float32)
-        self._total += centred
+        found = standardise_in_place(scores, self._counted, self._seen)
+        unknown = found.unknown
+        scores *= np.asarray(weight * found.scale[:, None], dtype=np.float32)
+        self._total += scores
         mute = unknown if weight.all() else (weight == 0) | (False if unknown is None else unknown)
         if mute is None or (self._spoken and self._silent is None):
             self._silent = None
@@ -83,36 +85,3 @@ class BlockSum:
         elif self._silent is not None:
             total[self._silent] = np.nan
         return total
-
-
-def _standard(
-    scores: FloatArray,
-    counted: npt.NDArray[np.int64],
-    seen: tuple[slice | npt.NDArray[np.int64], npt.NDArray[np.int32]],
-) -> tuple[FloatArray, Float, Bool | None]:
-    """Scores less their mean (in place; 0 where unknown), one over their deviation, and where they are unknown.
-
-    A row without spread has the scale 0; see `fusion.standardise`.
-    """
-    unknown: Bool | None = np.isnan(scores)
-    if unknown is None or not unknown.any():
-        unknown = None
-    else:
-        scores[unknown] = 0.0
-        outside = unknown.copy()
-        outside[seen] = False
-        counted = counted - outside.sum(axis=1)
-    n = np.maximum(counted, 1)
-    inside = scores.copy()
-    inside[seen] = 0.0
-    mean = inside.sum(axis=1, dtype=np.float64) / n
-    scores -= mean[:, None].astype(np.float32)
-    np.copyto(inside, scores)
-    inside[seen] = 0.0
-    if unknown is not None:
-        scores[unknown] = 0.0
-        inside[unknown] = 0.0
-    inside *= inside
-    deviation = np.sqrt(inside.sum(axis=1, dtype=np.float64) / n)
-    spread = deviation > np.maximum(np.abs(mean), 1.0) * 1e-6
-    return scores, np.divide(1.0, deviation, out=np.zeros_like(deviation), where=spread), unknown

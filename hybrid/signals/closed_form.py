@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
@@ -101,16 +102,18 @@ class ClosedForm(ItemSimilaritySignal):
 
         With a Gram row of zeros its row of B is its row of the prior M0, and its column ``P diag(L) M0``.
         """
+        same_likes = moves.since is not None and moves.since.same_likes
         if moves.same_items:
-            return self
+            moved = copy.copy(self)
+            moved._kept = self._kept if same_likes else None
+            return moved
         if moves.n_items > DENSE_ITEMS:
             return self._extend_nearest(data, moves)
         moved = type(self)(self.config)
         here, new = moves.items[moves.items >= 0], moves.new_items
         weights = moves.square_of(dense(self.similarity))
         moved.blind = moves.rows_of(self.blind)
-        if moves.since is not None and moves.since.same_likes:
-            moved._kept = self._kept
+        moved._kept = self._kept if same_likes else None
         if len(new):
             prior = prior_columns(data, self.config, new)
             if moved._kept is None or len(moved._kept[1]) != len(here):

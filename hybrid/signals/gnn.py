@@ -139,7 +139,9 @@ class GNN(Signal):
         """New items are encoded from text and facts; a change of an old item's facts waits for a refit."""
         moved = type(self)(self.config)
         moved.encoders = tuple(
-            encoder.extended(moves.items, moves.nodes, data.facts, data.item_text, data.node_text)
+            encoder.extended(
+                moves.items, moves.nodes, data.facts, data.item_text, data.node_text, moves.n_items
+            )
             for encoder in self.encoders
         )
         moved.blind = _unknown(data.as_learned)

@@ -361,3 +361,40 @@ def test_configuration_refuses_what_it_does_not_know() -> None:
     assert GraphEncoderConfig(**config.model_dump()) == config
     with pytest.raises(ValidationError, match="temperature"):
         GraphEncoderConfig(temperature=0)
+
+
+def test_item_of_which_nothing_is_known_joins_an_encoder_of_likes_alone() -> None:
+    likes = planted.likes()
+    encoder = GraphEncoder(SMALL).fit(likes, {}, epochs=2)
+    n = planted.N_ITEMS
+    # First in the catalogue, then last: neither facts nor texts say how many items there are.
+    for items in (np.arange(1, n + 1), np.arange(n)):
+        moved = encoder.extended(items, np.arange(5), {}, n_items=n + 1)
+        assert moved.item_vectors.shape == (n + 1, SMALL.embedding_size)
+        np.testing.assert_array_equal(moved.item_vectors[items], encoder.item_vectors)
+        new = np.setdiff1d(np.arange(n + 1), items)
+        assert np.isnan(moved.item_vectors[new]).all()
+        assert not moved.history_vectors[new].any()
+
+
+def test_reindexed_encoder_encodes_the_same_where_its_nodes_are_now(encoder: GraphEncoder) -> None:
+    facts = planted.facts()
+    n_nodes = next(iter(facts.values())).shape[1]
+    nodes = np.random.default_rng(3).permutation(n_nodes + 4)[:n_nodes]
+    moved_facts = {}
+    for name, matrix in facts.items():
+        entries = matrix.tocoo()
+        moved_facts[name] = sparse.csr_matrix(
+            (entries.data, (entries.row, nodes[entries.col])), shape=(matrix.shape[0], n_nodes + 4)
+        )
+    moved = encoder.reindexed(nodes)
+    for one, two in zip(
+        encoder.encode_items(facts, planted.text()),
+        moved.encode_items(moved_facts, planted.text()),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    # A node that is gone takes its vector and its columns with it; the others keep theirs.
+    gone = np.where(np.arange(n_nodes) == facts[next(iter(facts))].indices[0], -1, np.arange(n_nodes))
+    assert len(moved.reindexed(np.arange(n_nodes + 4)).arrays()["nodes"]) == len(encoder.arrays()["nodes"])
+    assert len(encoder.reindexed(gone).arrays()["nodes"]) == len(encoder.arrays()["nodes"]) - 1
