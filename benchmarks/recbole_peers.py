@@ -219,6 +219,10 @@ def one(name: str, folder: Path, lists: Path) -> dict[str, Any]:
         capped = True
     best = torch.load(trainer.saved_model_file)
     model.load_state_dict(best["state_dict"])
+    # KGIN does not keep its vectors with its parameters: without this the last epoch's would be ranked by.
+    for name_of in ("restore_user_e", "restore_entity_e"):
+        if hasattr(model, name_of):
+            setattr(model, name_of, None)
     model.load_other_parameter(best["other_parameter"])
     model.eval()
 
