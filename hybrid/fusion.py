@@ -11,6 +11,8 @@ from scipy import sparse
 
 from .data import FloatArray
 
+_LEAST = 0.05
+"""Of the largest weight: a signal of less moves no list that one could tell, but costs every answer time."""
 _STEPS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5)
 
 
@@ -204,7 +206,7 @@ def learn_weights(
         found.append(problem.ascend(rest))
         ndcg[held] = problem.ndcg(held, found[-1])
     weights = np.mean(found, axis=0)
-    weights[weights < 0.02] = 0.0
+    weights[weights < _LEAST * weights.max()] = 0.0
     return LearnedWeights(weights / weights.max(), float(ndcg.mean()))
 
 
