@@ -95,7 +95,7 @@ def measure(model: Any, wanted: int) -> dict[str, Any]:
     """Delete the evidence of so many shown reasons, and of what stands beside them."""
     from kgenre.graph.progress import bar
     from kgenre.hybrid.attribution import shares
-    from kgenre.hybrid.explanation import measured, strength
+    from kgenre.hybrid.explanation import measured, shown, strength
     from kgenre.hybrid.ranking import rank
     from kgenre.hybrid.reasons import drafts
 
@@ -116,30 +116,30 @@ def measure(model: Any, wanted: int) -> dict[str, Any]:
         drafted = drafts(state.kg, history, item, found)
         felt = measured(state, history, seen, item, found, drafted)
         strong = {id(draft): strength(draft, felt.get(id(draft))) for draft in drafted}
-        shown = [draft for draft in drafted if strong[id(draft)] > 0 and draft.kind != "popularity"]
-        shown.sort(key=lambda draft: -strong[id(draft)])
+        told = shown((strong[id(draft)], draft) for draft in drafted)
+        told = [draft for draft in told if draft.kind != "popularity"]
         trial = Deletion(state, data, int(row), item)
         facts = shared_facts(state.kg, history, item)
         best: dict[str, int] = {}
-        for place, draft in enumerate(shown):
+        for place, draft in enumerate(told):
             best.setdefault(_kind(draft), place)
         for kind in KINDS:
             if kind not in best or not left[kind]:
                 continue
-            draft = shown[best[kind]]
+            draft = told[best[kind]]
             loss, beside = _deleted(trial, draft, facts, history, rng)
             said = felt[id(draft)]
             rows.append({"kind": kind, "place": best[kind], "loss": loss, "beside": beside, "said": said})
             left[kind] -= 1
             progress.update()
-        if number % EVERY or not shown:
+        if number % EVERY or not told:
             continue
         # What only the graph knows is computed again for each fact, so these are fewer.
         genres = [fact for fact in facts if fact[0].removesuffix("^-1") in GENRE]
         if genres:
             counts = [_holders(state.kg, fact, history) for fact in genres]
             loss = trial.of_fact(*genres[int(np.argmax(counts))])
-            genre.append((loss > 0, loss > felt[id(shown[0])]))
+            genre.append((loss > 0, loss > felt[id(told[0])]))
         if facts:
             walks.append(trial.of_fact(*facts[int(rng.integers(len(facts)))]) > 0)
     first = [row for row in rows if row["place"] < 3]

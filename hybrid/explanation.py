@@ -1,9 +1,9 @@
 """Why an item is recommended: the ledger of signals, each one's evidence, and reasons that sum to the score."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -24,8 +24,12 @@ SHOWN = 8
 """Reasons that a notebook shows."""
 _TRIED = 24
 """Reasons that are measured, and may be shown."""
+FAINT = 0.1
+"""Of the strongest reason: what is less is as good as nothing, and a random other may well cost more."""
 WALKS = ("multihop", "facts")
 """Signals whose facts are walks from something liked: each stands in the evidence by itself."""
+
+R = TypeVar("R", Reason, Draft)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +77,10 @@ class Explanation:
     def best(self, n: int = 3) -> list[Reason]:
         """The `n` strongest reasons that speak for the item: they add to its score, and deleting them lowers it.
 
-        Strongest by the smaller of the two figures, of the 24 that add most.
+        Strongest by the smaller of the two figures, of the 24 that add most; what is less than a tenth of the strongest
+        is not shown.
         """
-        strengths = [(strength(reason, reason.measured), reason) for reason in self.reasons]
-        strengths.sort(key=lambda pair: -pair[0])
-        return [reason for strong, reason in strengths if strong > 0][:n]
+        return shown([(strength(reason, reason.measured), reason) for reason in self.reasons])[:n]
 
     @property
     def note(self) -> str:
@@ -227,6 +230,13 @@ def strongest(
 def strength(reason: Reason | Draft, loss: float | None) -> float:
     """How strong a reason is: the smaller of what it adds and of what its deletion costs; 0 where not measured."""
     return 0.0 if loss is None else min(reason.contribution, loss)
+
+
+def shown(reasons: Iterable[tuple[float, R]]) -> list[R]:
+    """Those of the reasons, given with their strengths, that are strong enough to be shown; the strongest first."""
+    ranked = sorted(reasons, key=lambda pair: -pair[0])
+    least = FAINT * ranked[0][0] if ranked else 0.0
+    return [reason for strong, reason in ranked if strong > max(least, 0.0)]
 
 
 def measured(

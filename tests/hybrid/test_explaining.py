@@ -228,7 +228,8 @@ def test_a_reason_that_is_not_felt_is_not_shown():
     silent = Reason("path", "b", 0.5, "only in the sum", measured=-0.01)
     unknown = Reason("text", "c", 0.4, "not measured")
     against = Reason("history", "d", -0.3, "against", measured=0.1)
-    found = Explanation("x", "X", 0.8, empty, empty, empty, (silent, unknown, felt, against))
+    faint = Reason("history", "e", 0.2, "less than a tenth", measured=0.009)
+    found = Explanation("x", "X", 0.8, empty, empty, empty, (silent, unknown, faint, felt, against))
     assert found.best(9) == [felt]
     assert found.text == "X: score 0.800\n  +0.200  felt"
 
