@@ -15,6 +15,7 @@ import sys
 from typing import Any
 
 from data import RESULTS, ROOT
+from pages import filled
 from pages import wanted as pages
 
 DATA = ("ml-100k", "ml-1m")
@@ -145,7 +146,8 @@ def main() -> None:
     if not end:
         sys.exit(f"README.md has no lines {START!r} and {END!r} for the table to stand between")
     methods = table() + cost()
-    wanted = {readme: f"{before}{START}\n\n{methods}\n\n{END}{after}", PICTURE: picture(), **pages(methods)}
+    first = filled(f"{before}{START}\n\n{methods}\n\n{END}{after}", methods)
+    wanted = {readme: first, PICTURE: picture(), **pages(methods)}
     for path, content in wanted.items():
         if not options.check:
             path.write_text(content, encoding="utf-8")
