@@ -39,6 +39,14 @@ KGENRE = {
     "kgenre fast": ["preset=fast"],
     "kgenre genre": ["preset=genre"],
     "kgenre closed form": ["signals=[closed_form]", "tune=false", "baselines=false"],
+    "kgenre closed form, facts alone": [
+        "signals=[closed_form]",
+        "closed_form.text=0",
+        "fusion.method=fixed",
+        "fusion.weights={closed_form: 1}",
+        "tune=false",
+        "baselines=false",
+    ],
 }
 K = 20
 BLOCK = 512

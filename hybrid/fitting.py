@@ -88,7 +88,7 @@ def fit(
         raise DataError("the graph has no likes (interactions with a weight above 0); add some to learn from")
     memory.check(kg, config, config.signals)
     with run.stage("text"):
-        item_text, node_text = encode_texts(kg, encoder or TextEncoder(config.text_encoder))
+        item_text, node_text = _texts_that_are_read(kg, config, encoder)
     whole = SignalData.from_graph(kg, item_text, node_text)
     own_split = held_out is None
     if held_out is None:
@@ -168,24 +168,45 @@ def fit(
     )
 
 
-def encode_texts(kg: KnowledgeGraph, encoder: TextEncoder) -> tuple[FloatArray | None, FloatArray | None]:
-    """Vectors of the items' texts (else names) and of every node's; None where nothing has any."""
-    items = _texts(kg.items)
-    nodes: list[str | None] = [None] * kg.n_users
-    nodes += items
-    for table in kg.tables[2:]:
-        nodes += _texts(table)
-    if not any(nodes):
+def _texts_that_are_read(
+    kg: KnowledgeGraph, config: HybridConfig, encoder: TextEncoder | None
+) -> tuple[FloatArray | None, FloatArray | None]:
+    """What `encode_texts` gives of the texts that some signal reads: most of a small fit is this."""
+    names = {*config.signals, *(CARD if config.fusion.method == "learned" else ())}
+    reads = {config.signal(name).reads for name in names}
+    if reads == {"nothing"}:
         return None, None
-    vectors = encoder.encode(nodes)
+    encoder = encoder or TextEncoder(config.text_encoder)
+    if "nodes" in reads:
+        return encode_texts(kg, encoder)
+    return encode_texts(kg, encoder, others=False)[0], None
+
+
+def encode_texts(
+    kg: KnowledgeGraph, encoder: TextEncoder, *, others: bool = True
+) -> tuple[FloatArray | None, FloatArray | None]:
+    """Vectors of the items' texts (else names) and of every node's; None where nothing has any.
+
+    Without `others` the items' alone are encoded.
+    """
+    items = _texts(kg.items)
+    first = kg.n_users if others else 0
+    texts: list[str | None] = [None] * first
+    texts += items
+    for table in kg.tables[2:] if others else ():
+        texts += _texts(table)
+    if not any(texts):
+        return None, None
+    vectors = encoder.encode(texts)
     broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1) & ~np.isnan(vectors).all(axis=1))
     if len(broken):
+        node = kg.node_id(kg.n_users - first + int(broken[0]))
         raise DataError(
-            f"{len(broken)} text vectors are not finite, the first that of {kg.node_id(int(broken[0]))!r}; "
+            f"{len(broken)} text vectors are not finite, the first that of {node!r}; "
             f"correct the text or use another text model (now {encoder.config.model})"
         )
-    item_text = vectors[kg.n_users : kg.n_users + kg.n_items]
-    return (item_text if any(items) else None), vectors
+    item_text = vectors[first : first + kg.n_items]
+    return (item_text if any(items) else None), (vectors if others else None)
 
 
 def _texts(table: Any) -> list[str | None]:

@@ -150,6 +150,11 @@ class Signal:
         """Fit with a validation matrix at hand (n_users, n_items) for early stopping; by default `fit`."""
         return self.fit(data)
 
+    @property
+    def reads(self) -> Literal["nothing", "items", "nodes"]:
+        """Whose text vectors it reads: nobody's, the items', or those of other nodes too."""
+        return "items"
+
     def prepared(self, data: SignalData, validation: sparse.csr_matrix) -> Self:
         """The signal to tune, where settings are better found by less than whole fits; by default itself."""
         return self

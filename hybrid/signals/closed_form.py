@@ -1,6 +1,6 @@
 import copy
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,10 @@ class ClosedForm(ItemSimilaritySignal):
 
     _kept: tuple[FloatArray, FloatArray] | None = None
     """What new columns are solved with, made for the first new item, of the items that were learned."""
+
+    @property
+    def reads(self) -> Literal["nothing", "items", "nodes"]:  # noqa: D102
+        return "nothing" if self.config.text == 0 and "text" in self.config.model_fields_set else "items"
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         if data.n_items > DENSE_ITEMS:

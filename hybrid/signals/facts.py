@@ -1,4 +1,4 @@
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,10 @@ class Facts(ItemSimilaritySignal):
     speaks_of = "facts"
     Config = FactsConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {"idf_power": (0.5, 1.0, 1.5, 2.0, 3.0)}
+
+    @property
+    def reads(self) -> Literal["nothing", "items", "nodes"]:  # noqa: D102
+        return "nothing"
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         self.similarity = keep_largest(facts_cosine(data, self.config.idf_power), self.config.neighbours)

@@ -1,6 +1,6 @@
 import copy
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +63,10 @@ class GNN(Signal):
     tried: GraphEncoder | None = None
     """The first of them, where the search for a temperature has trained it."""
     blind: npt.NDArray[np.bool_]
+
+    @property
+    def reads(self) -> Literal["nothing", "items", "nodes"]:  # noqa: D102
+        return "nodes"
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         epochs = self.config.epochs or self.config.encoder.epochs

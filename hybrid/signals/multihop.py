@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,10 @@ class MultiHop(ItemSimilaritySignal):
 
     scales: npt.NDArray[np.float64] | None = None
     """Of walks through users and of those through facts; None in a model saved without, or of a large catalogue."""
+
+    @property
+    def reads(self) -> Literal["nothing", "items", "nodes"]:  # noqa: D102
+        return "nothing"
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         if data.n_items > DENSE_ITEMS:

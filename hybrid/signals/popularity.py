@@ -1,6 +1,6 @@
 import copy
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,10 @@ class Popularity(Signal):
     """Seconds since 1970; NaN where no like has a time, or none counts less for it."""
     oldest: float
     """When likes of unknown time are taken to have been."""
+
+    @property
+    def reads(self) -> Literal["nothing", "items", "nodes"]:  # noqa: D102
+        return "nothing"
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         half_life = self.config.half_life_days

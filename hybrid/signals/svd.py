@@ -1,6 +1,6 @@
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,10 @@ class ScaledSVD(Signal):
     values: FloatArray | None = None
     """float32 (embedding_size,): the eigenvalues; None in a model that was saved without."""
     blind: npt.NDArray[np.bool_]
+
+    @property
+    def reads(self) -> Literal["nothing", "items", "nodes"]:  # noqa: D102
+        return "nothing" if self.config.text == 0 and "text" in self.config.model_fields_set else "items"
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         config = self.config

@@ -1,6 +1,7 @@
 import json
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -611,3 +612,37 @@ def test_the_library_itself_writes_nothing(genre: HybridRecommender, capfd, capl
 def test_a_single_history_holds_likes_and_dislikes():
     row = single_history(5, [3, 1], [0])
     assert row.toarray().tolist() == [[-1, 1, 0, 1, 0]]
+
+
+class Counting(TextEncoder):
+    """Keeps what it was asked to encode."""
+
+    asked: list[str]
+
+    def encode(self, texts: Any, *args: Any, **kwargs: Any) -> Any:
+        texts = list(texts)
+        self.asked = [text for text in texts if text]
+        return super().encode(texts, *args, **kwargs)
+
+
+ALONE = ["closed_form.text=0", "fusion.method=fixed", "fusion.weights={closed_form: 1}"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "items", "people"),
+    [
+        (["signals=[closed_form]", *ALONE], False, False),
+        (["signals=[closed_form]"], True, False),
+        (["signals=[closed_form, gnn]", "gnn.epochs=1", "gnn.seeds=1"], True, True),
+    ],
+)
+def test_only_texts_that_a_signal_reads_are_encoded(
+    world: KnowledgeGraph, encoder: TextEncoder, settings: list[str], items: bool, people: bool
+):
+    counting = Counting(encoder.config)
+    counting.asked = []
+    config = HybridConfig().with_settings([*settings, "tune=false", "baselines=false"])
+    rec = HybridRecommender(config, text_encoder=counting).fit(world, show=False)
+    assert any("lighthouse" in text for text in counting.asked) == items
+    assert ("Ada Stone" in counting.asked) == people
+    assert len(rec.recommend("u00", k=3)) == 3
