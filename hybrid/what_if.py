@@ -59,7 +59,8 @@ class WhatIf:
         return self.text
 
     def _repr_html_(self) -> str:
-        return wrap(f"<p>{escape(self.text.split(chr(10))[0])}</p>{table(self.frame)}{table(self.gone)}")
+        gone = table(self.gone) if len(self.gone) else ""
+        return wrap(f"<p>{escape(self.text.split(chr(10))[0])}</p>{table(self.frame)}{gone}")
 
 
 def what_if(
