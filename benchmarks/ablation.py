@@ -27,6 +27,7 @@ from kgenre.encoders import GraphEncoder, TextEncoder
 from kgenre.graph.atomic import find_validation, read_interactions
 from kgenre.hybrid.evaluation import held_out_likes
 from kgenre.hybrid.fitting import encode_texts
+from kgenre.hybrid.intervals import bootstrap
 from kgenre.hybrid.metrics import hits_of, mask, ndcg, top_k
 
 K = 20
@@ -122,10 +123,7 @@ def judged(kg: KnowledgeGraph, held_out: sparse.csr_matrix, inputs: Inputs, seed
 
 def interval(values: np.ndarray) -> list[float]:
     """Mean and bootstrap 95 % interval of its mean."""
-    rng = np.random.default_rng(0)
-    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(5000)]
-    low, high = np.quantile(means, (0.025, 0.975))
-    return [round(float(value), 4) for value in (values.mean(), low, high)]
+    return [round(float(value), 4) for value in (values.mean(), *bootstrap(values, samples=5000))]
 
 
 def main() -> None:

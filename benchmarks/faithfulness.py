@@ -115,8 +115,7 @@ def measure(model: Any, wanted: int) -> dict[str, Any]:
         found = shares(state, history, seen, item, data)
         drafted = drafts(state.kg, history, item, found)
         felt = measured(state, history, seen, item, found, drafted)
-        strong = {id(draft): strength(draft, felt.get(id(draft))) for draft in drafted}
-        told = shown((strong[id(draft)], draft) for draft in drafted)
+        told = shown((strength(draft, felt.get(id(draft))), draft) for draft in drafted)
         told = [draft for draft in told if draft.kind != "popularity"]
         trial = Deletion(state, data, int(row), item)
         facts = shared_facts(state.kg, history, item)

@@ -15,7 +15,7 @@ import sys
 from typing import Any
 
 from data import RESULTS, ROOT
-from pages import filled
+from pages import figure, filled
 from pages import wanted as pages
 
 DATA = ("ml-100k", "ml-1m")
@@ -29,11 +29,6 @@ def results(data: str) -> list[dict[str, Any]]:
     path = RESULTS / f"bench-{data}.json"
     rows = json.loads(path.read_text())["methods"] if path.exists() else []
     return sorted(rows, key=lambda row: -row["test"]["ndcg@20"])
-
-
-def figure(value: float) -> str:
-    """As the field writes it: .3713."""
-    return f"{value:.4f}".lstrip("0")
 
 
 def table() -> str:

@@ -111,10 +111,9 @@ def standardise_in_place(
     seen
         Indices of the cells that were seen.
     """
-    unknown: npt.NDArray[np.bool_] | None = np.isnan(scores)
-    if unknown is None or not unknown.any():
-        unknown = None
-    else:
+    silent = np.isnan(scores)
+    unknown = silent if silent.any() else None
+    if unknown is not None:
         scores[unknown] = 0.0
         outside = unknown.copy()
         outside[seen] = False

@@ -24,7 +24,7 @@ from .signals import TextCosine
 from .signals.base import Moves, Since
 from .signals.features import unit
 from .state import ModelState
-from .texts import text_vectors
+from .texts import item_vectors
 
 CHUNK = 1_000
 """Characters of a text that are encoded at once: about what the encoder reads before it stops."""
@@ -137,7 +137,7 @@ def _blended(
     encoder: TextEncoder,
 ) -> Spoken:
     kg = state.kg
-    own = _item_vectors(kg, encoder)
+    own = item_vectors(kg, encoder)
     vectors = _read([text for opinions in by_item.values() for _, text in opinions], encoder)
     found: FloatArray = (
         np.full((kg.n_items, vectors.shape[1]), np.nan, dtype=np.float32) if own is None else own.copy()
@@ -166,12 +166,3 @@ def _read(texts: Sequence[str], encoder: TextEncoder) -> FloatArray:
     vectors = encoder.encode([chunk for own in chunks for chunk in own])
     starts = np.cumsum([0, *(len(own) for own in chunks[:-1])])
     return unit(np.add.reduceat(vectors, starts, axis=0))
-
-
-def _item_vectors(kg: KnowledgeGraph, encoder: TextEncoder) -> FloatArray | None:
-    """The items' own text vectors, kept with the graph."""
-    kept = kg._cache.get("vectors of the items' texts")
-    if kept is None or kept[0] is not encoder:
-        kept = kg._cache["vectors of the items' texts"] = encoder, text_vectors(kg, encoder)[0]
-    vectors: FloatArray | None = kept[1]
-    return vectors

@@ -45,6 +45,11 @@ def text_vectors(
     return parts[0], vectors
 
 
+def item_vectors(kg: KnowledgeGraph, encoder: TextEncoder) -> FloatArray | None:
+    """The first of what `text_vectors` gives."""
+    return _of_table(kg.items, encoder, None)
+
+
 def _of_table(table: NodeTable, encoder: TextEncoder, before: NodeTable | None) -> FloatArray | None:
     kept = _KEPT.get(table)
     if kept is not None and kept[0] is encoder:
