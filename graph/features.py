@@ -31,11 +31,18 @@ class FactFeatures:
     node: IntArray
     relations: tuple[str, ...]
 
-    def weighted(self, power: float) -> sparse.csr_matrix:
-        """Unit rows after weighting each column by its inverse document frequency to `power`."""
+    def idf(self, power: float, of: int | None = None) -> npt.NDArray[np.float64]:
+        """Inverse document frequency of each column to `power`, float64 of shape (n_features,).
+
+        Of so many items as there are, or of `of`; what is in more than these tells nothing.
+        """
         frequency = np.bincount(self.matrix.indices, minlength=self.matrix.shape[1])
-        idf = np.log(self.matrix.shape[0] / np.maximum(frequency, 1)) ** power
-        weighted = sparse.csr_matrix(self.matrix @ _diagonal(idf), dtype=np.float32)
+        share = (of or self.matrix.shape[0]) / np.maximum(frequency, 1)
+        return np.asarray(np.log(np.maximum(share, 1.0)) ** power, dtype=np.float64)
+
+    def weighted(self, power: float, of: int | None = None) -> sparse.csr_matrix:
+        """Unit rows after weighting each column by its `idf`."""
+        weighted = sparse.csr_matrix(self.matrix @ _diagonal(self.idf(power, of)), dtype=np.float32)
         norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1), dtype=np.float64).ravel())
         scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
         return sparse.csr_matrix(_diagonal(scale) @ weighted, dtype=np.float32)

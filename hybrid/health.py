@@ -116,7 +116,8 @@ def _changed_rows(state: ModelState, likes: Likes) -> tuple[sparse.csr_matrix, s
 def absorbed(state: ModelState, encoder: TextEncoder, weights: bool = False) -> ModelState:
     """The state with its tables computed again from the likes of now, settings and fusion as they are.
 
-    Each is what a fit of the signal with these settings on this graph would give, the centre of the texts included.
+    Each is what a fit of the signal with these settings on this graph would give, the centre of the texts and the
+    number of items that facts are rare among included.
     With `weights` the trained ones are trained again too, as long as before.
     """
     data = SignalData.from_graph(state.kg, *text_vectors(state.kg, encoder))
@@ -125,11 +126,7 @@ def absorbed(state: ModelState, encoder: TextEncoder, weights: bool = False) -> 
         if isinstance(signal, TextCosine):
             # Of the items' own texts: what is said of them comes in again where the state is put in place.
             return TextCosine(signal.config).fit(data)
-        return (
-            signal.refit(data)
-            if signal.learns == "table" or (weights and signal.learns == "weights")
-            else signal
-        )
+        return signal.refit(data) if signal.learns != "weights" or weights else signal
 
     signals = tuple(again(signal) for signal in state.signals)
     likes, drift = Likes.of(state.kg), state.drift

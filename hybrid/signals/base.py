@@ -345,53 +345,6 @@ def unpack(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
     return sparse.csr_matrix(parts, shape=(rows, columns))
 
 
-def with_rows(
-    matrix: sparse.csr_matrix,
-    items: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
-    fresh: sparse.csr_matrix,
-) -> sparse.csr_matrix:
-    """An item-item matrix after a change: old rows where their items are now, and some rows that were made anew.
-
-    Parameters
-    ----------
-    matrix
-        CSR of shape (items before, items before).
-    items
-        int64 of shape (items before,): the index now, in the order of before; -1 where it is gone. What the old rows
-        have of an item that is gone is in none of the rows that stay.
-    rows
-        Which items' rows were made anew, sorted; those of all new items among them.
-    fresh
-        These rows, CSR of shape (len(rows), items now).
-    """
-    n = fresh.shape[1]
-    own = np.full(n, -1, dtype=np.int64)
-    here = np.flatnonzero(items >= 0)
-    own[items[here]] = here
-    own[rows] = len(matrix.indptr) - 1 + np.arange(len(rows))
-    lengths = np.concatenate((np.diff(matrix.indptr), np.diff(fresh.indptr)))
-    first = np.concatenate((matrix.indptr[:-1], matrix.indptr[-1] + fresh.indptr[:-1]))
-    # Rows that follow each other before and after are copied in one piece.
-    breaks = np.flatnonzero(np.diff(own) != 1) + 1
-    starts, ends = np.concatenate(([0], breaks)), np.concatenate((breaks, [n]))
-    data, indices = [], []
-    columns = np.concatenate((items.astype(np.int32)[matrix.indices], fresh.indices.astype(np.int32)))
-    values = np.concatenate((matrix.data, fresh.data))
-    for start, end in zip(own[starts].tolist(), own[ends - 1].tolist(), strict=True):
-        piece = slice(first[start], first[end] + lengths[end])
-        data.append(values[piece])
-        indices.append(columns[piece])
-    ends_of = np.concatenate(([0], np.cumsum(lengths[own])))
-    return sparse.csr_matrix((np.concatenate(data), np.concatenate(indices), ends_of), shape=(n, n))
-
-
-def empty_rows(n_rows: int, n_items: int) -> sparse.csr_matrix:
-    """Rows that hold nothing: float32 CSR of shape (n_rows, n_items)."""
-    nothing = np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int32), np.zeros(n_rows + 1, dtype=np.int32)
-    return sparse.csr_matrix(nothing, shape=(n_rows, n_items))
-
-
 def keep_largest(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
     """The `k` largest entries of each row; of equal ones those of the lower columns."""
     matrix = sparse.csr_matrix(matrix)

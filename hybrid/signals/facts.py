@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -7,8 +8,10 @@ from scipy import sparse
 
 from kgenre.hybrid.data import SignalData
 
-from .base import ItemSimilaritySignal, Signal, SignalConfig, keep_largest
-from .features import fact_columns, fact_features, facts_cosine
+from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, keep_largest
+from .changed_rows import nearest_after
+from .features import fact_columns, fact_features, facts_changed, facts_cosine
+from .products import DENSE_ITEMS, without_diagonal
 from .split import Float, Split, dense_columns, split_row
 
 
@@ -22,7 +25,8 @@ class FactsConfig(SignalConfig):
 class Facts(ItemSimilaritySignal):
     """Nearest neighbours by facts: cosine of the items' idf-weighted (relation, entity) rows, summed over the history.
 
-    Sees an item that nobody has liked yet; cannot say anything of one without facts.
+    Sees an item that nobody has liked yet; cannot say anything of one without facts. A fact's inverse document
+    frequency follows the graph, but for the number of items that it is taken of: that is the fit's, and stays it.
     """
 
     name = "facts"
@@ -30,12 +34,44 @@ class Facts(ItemSimilaritySignal):
     Config = FactsConfig
     search: ClassVar[dict[str, tuple[Any, ...]]] = {"idf_power": (0.5, 1.0, 1.5, 2.0, 3.0)}
 
+    of: int | None = None
+    """Number of items at the fit; None in a model that was saved without."""
+
     @property
     def reads(self) -> Literal["nothing", "items", "nodes"]:  # noqa: D102
         return "nothing"
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
-        self.similarity = keep_largest(facts_cosine(data, self.config.idf_power), self.config.neighbours)
+        self.of = data.n_items
+        return self._computed(data)
+
+    def extend(self, data: SignalData, moves: Moves) -> Signal:
+        """Exact; only what is near an item whose facts are others, or count otherwise, is looked at."""
+        since = moves.since
+        moved = type(self)(self.config)
+        moved.of = self.of or (data if since is None else since.data).n_items
+        if since is None or max(data.n_items, since.data.n_items) > DENSE_ITEMS:
+            return moved._computed(data)
+        changed = facts_changed(data, moves)
+        if len(changed) > data.n_items // 4:
+            return moved._computed(data)
+        weighted = fact_features(data).weighted(self.config.idf_power, moved.of)
+        columns = without_diagonal(weighted[changed] @ weighted.T, changed).T
+        k = self.config.neighbours
+
+        def rows(items: npt.NDArray[np.int64]) -> sparse.csr_matrix:
+            return keep_largest(without_diagonal(weighted[items] @ weighted.T, items), k)
+
+        old = sparse.csr_matrix(self.similarity)
+        moved.similarity = nearest_after(old, since.items, changed, sparse.csr_matrix(columns), k, rows)
+        return moved._blind(data)
+
+    def _computed(self, data: SignalData) -> Self:
+        cosine = facts_cosine(data, self.config.idf_power, self.of)
+        self.similarity = keep_largest(cosine, self.config.neighbours)
+        return self._blind(data)
+
+    def _blind(self, data: SignalData) -> Self:
         facts = sum((np.diff(matrix.indptr) for matrix in data.facts.values()), np.zeros(data.n_items))
         self.blind = np.asarray(facts == 0)
         return self
@@ -43,13 +79,23 @@ class Facts(ItemSimilaritySignal):
     def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:
         """A cosine is a sum over the facts that both items have."""
         liked, power = history.indices, self.config.idf_power
-        weighted = fact_columns(data, power)
+        weighted = fact_columns(data, power, self.of)
         weight = history.data.astype(np.float64) * (liked != item)
 
         def cells(columns: npt.NDArray[np.int64], values: Float) -> Float:
             return np.asarray(weight[:, None] * dense_columns(weighted, columns)[liked] * values)
 
-        return split_row(cells, fact_features(data), item, power, kept=self.kept(history, item))
+        kept = self.kept(history, item)
+        return split_row(cells, fact_features(data), item, power, kept=kept, of=self.of)
 
     def with_facts(self, before: SignalData, after: SignalData) -> Signal:  # noqa: D102
-        return type(self)(self.config).fit(after)
+        moved = type(self)(self.config)
+        moved.of = self.of or before.n_items
+        return moved._computed(after)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:  # noqa: D102
+        return super().arrays() | ({} if self.of is None else {"of": np.array([self.of], dtype=np.int64)})
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:  # noqa: D102
+        self.of = int(arrays["of"][0]) if "of" in arrays else None
+        return super().restore(arrays)

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from kgenre.graph.features import FactFeatures
 from kgenre.graph.features import fact_features as features_of
 from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
+from .base import Moves
 from .products import DENSE_ITEMS, affordable, largest_products, nearest_vectors, without_diagonal
 
 NEIGHBOURS = 100
@@ -28,14 +30,15 @@ def fact_features(data: SignalData) -> FactFeatures:
     return found
 
 
-def facts_cosine(data: SignalData, power: float) -> sparse.csr_matrix:
+def facts_cosine(data: SignalData, power: float, of: int | None = None) -> sparse.csr_matrix:
     """Cosine of the items' idf-weighted fact rows, zero diagonal; CSR of shape (n_items, n_items).
 
     Above `DENSE_ITEMS` items each row holds the `NEIGHBOURS` nearest, and entities that join too many do not count.
+    With `of` the inverse document frequencies are those among so many items.
     """
-    key = f"facts_cosine {power}"
+    key = f"facts_cosine {power} {of or data.n_items}"
     if key not in data._knowledge:
-        weighted = fact_features(data).weighted(power)
+        weighted = fact_features(data).weighted(power, of)
         if data.n_items <= DENSE_ITEMS:
             data._knowledge[key] = without_diagonal(weighted @ weighted.T)
         else:
@@ -45,15 +48,57 @@ def facts_cosine(data: SignalData, power: float) -> sparse.csr_matrix:
     return cosine
 
 
-def fact_columns(data: SignalData, power: float | None) -> sparse.csc_matrix:
+def fact_columns(data: SignalData, power: float | None, of: int | None = None) -> sparse.csc_matrix:
     """The weighted fact rows by column (see `FactFeatures.weighted`), or with None the binary ones."""
-    key = f"fact_columns {power}"
+    key = f"fact_columns {power} {of or data.n_items}"
     if key not in data._knowledge:
         features = fact_features(data)
-        rows = features.matrix if power is None else features.weighted(power)
+        rows = features.matrix if power is None else features.weighted(power, of)
         data._knowledge[key] = sparse.csc_matrix(rows)
     columns: sparse.csc_matrix = data._knowledge[key]
     return columns
+
+
+def facts_changed(data: SignalData, moves: Moves) -> npt.NDArray[np.int64]:
+    """Items of now that have other facts than before, or share one with an item that has; those that are new too.
+
+    Sorted indices; of a change whose `Moves.since` is known.
+    """
+    since = moves.since
+    assert since is not None
+    kept = data._knowledge.get("facts_changed")
+    if kept is None or kept[0] is not since:
+        data._knowledge["facts_changed"] = kept = since, _changed(since.data, data, since.items, moves.nodes)
+    found: npt.NDArray[np.int64] = kept[1]
+    return found
+
+
+def _changed(
+    before: SignalData, after: SignalData, items: npt.NDArray[np.int64], nodes: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    was, now = fact_features(before), fact_features(after)
+    names = {name: place for place, name in enumerate(sorted({*was.relations, *now.relations}))}
+    pairs = []
+    for features, item_of, node_of in ((was, items, nodes), (now, None, None)):
+        matrix = features.matrix.tocoo()
+        node = features.node.astype(np.int64)
+        node = node if node_of is None else node_of[node]
+        relation = np.array([names[name] for name in features.relations], dtype=np.int64)
+        key = np.where(node < 0, -1, relation[features.relation] * after.n_nodes + node)[matrix.col]
+        item = matrix.row.astype(np.int64) if item_of is None else item_of[matrix.row]
+        pairs.append((item, key))
+    width = len(names) * after.n_nodes + 2
+    one, two = ((item + 1) * width + key + 1 for item, key in pairs)
+    changed = np.setxor1d(one, two)
+    changed_items, changed_keys = changed // width - 1, changed % width - 1
+    touched = np.zeros(after.n_items, dtype=bool)
+    for item, key in pairs:
+        found = item[np.isin(key, changed_keys[changed_keys >= 0])]
+        touched[found[found >= 0]] = True
+    touched[changed_items[changed_items >= 0]] = True
+    kept = np.zeros(after.n_items, dtype=bool)
+    kept[items[items >= 0]] = True
+    return np.flatnonzero(touched | ~kept)
 
 
 def text_column(data: SignalData, item: int, power: float) -> FloatArray:

@@ -8,8 +8,9 @@ from scipy import sparse
 
 from kgenre.hybrid.data import SignalData, diagonal
 
-from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, empty_rows, keep_largest, with_rows
-from .features import MOST_TERMS, fact_columns, fact_features
+from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, keep_largest
+from .changed_rows import empty_rows, with_rows
+from .features import MOST_TERMS, fact_columns, fact_features, facts_changed
 from .products import DENSE_ITEMS, affordable, largest_products
 from .split import Float, Split, dense_columns, split_row
 
@@ -80,7 +81,7 @@ class MultiHop(ItemSimilaritySignal):
             moved.scales = self._scales(learned if since is None else since.data.as_learned)
         if since is None or not since.same_likes or since.data.n_items > DENSE_ITEMS:
             return moved._of(moved._walks(learned))
-        rows = _touched(since.data, data, since.items, moves.nodes)
+        rows = facts_changed(data, moves)
         old = sparse.csr_matrix(self.similarity)
         return moved._of(with_rows(old, since.items, rows, moved._walks(learned, rows)))
 
@@ -135,35 +136,6 @@ class MultiHop(ItemSimilaritySignal):
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:  # noqa: D102
         self.scales = arrays.get("scales")
         return super().restore(arrays)
-
-
-def _touched(
-    before: SignalData, after: SignalData, items: npt.NDArray[np.int64], nodes: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """Items whose walks through facts are others now: their own facts have changed, or who shares one of them."""
-    was, now = fact_features(before), fact_features(after)
-    names = {name: place for place, name in enumerate(sorted({*was.relations, *now.relations}))}
-    pairs = []
-    for features, item_of, node_of in ((was, items, nodes), (now, None, None)):
-        matrix = features.matrix.tocoo()
-        node = features.node.astype(np.int64)
-        node = node if node_of is None else node_of[node]
-        relation = np.array([names[name] for name in features.relations], dtype=np.int64)
-        key = np.where(node < 0, -1, relation[features.relation] * after.n_nodes + node)[matrix.col]
-        item = matrix.row.astype(np.int64) if item_of is None else item_of[matrix.row]
-        pairs.append((item, key))
-    width = len(names) * after.n_nodes + 2
-    one, two = ((item + 1) * width + key + 1 for item, key in pairs)
-    changed = np.setxor1d(one, two)
-    changed_items, changed_keys = changed // width - 1, changed % width - 1
-    touched = np.zeros(after.n_items, dtype=bool)
-    for item, key in pairs:
-        found = item[np.isin(key, changed_keys[changed_keys >= 0])]
-        touched[found[found >= 0]] = True
-    touched[changed_items[changed_items >= 0]] = True
-    kept = np.zeros(after.n_items, dtype=bool)
-    kept[items[items >= 0]] = True
-    return np.flatnonzero(touched | ~kept)
 
 
 def _largest_walks(data: SignalData, config: MultiHopConfig) -> sparse.csr_matrix:

@@ -120,6 +120,7 @@ def split_row(
     *,
     kept: Bool | None = None,
     text: Float | None = None,
+    of: int | None = None,
 ) -> RowSplit:
     """The split of a score that is linear in the item's row of `features`.
 
@@ -137,13 +138,15 @@ def split_row(
         See `Split`.
     kept
         Boolean of shape (history.nnz,): history items whose likeness to the item the signal kept; all if None.
+    of
+        See `FactFeatures.idf`.
     """
     matrix = features.matrix
     columns = matrix.indices[matrix.indptr[item] : matrix.indptr[item + 1]].astype(np.int64)
     raw, length = None, 1.0
     row = np.ones(len(columns))
     if power is not None:
-        raw = idf(features, power)
+        raw = features.idf(power, of)
         row = raw[columns]
         length = float(np.sqrt(np.square(row).sum()))
         row = row / length if length else row
@@ -162,13 +165,6 @@ def split_row(
         raw=raw,
         length=length,
     )
-
-
-def idf(features: FactFeatures, power: float) -> Float:
-    """Inverse document frequency of each column to a power, as `FactFeatures.weighted` has it."""
-    matrix = features.matrix
-    frequency = np.bincount(matrix.indices, minlength=matrix.shape[1])
-    return np.asarray(np.log(matrix.shape[0] / np.maximum(frequency, 1)) ** power, dtype=np.float64)
 
 
 def column_of(features: FactFeatures, relation: str, node: int) -> int | None:

@@ -8,7 +8,8 @@ from scipy import sparse
 
 from kgenre.hybrid.data import FloatArray, SignalData
 
-from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, empty_rows, keep_largest, with_rows
+from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, keep_largest
+from .changed_rows import empty_rows, nearest_after
 from .features import NEIGHBOURS, text_neighbours, unit
 from .products import DENSE_ITEMS
 
@@ -48,7 +49,7 @@ class TextCosine(ItemSimilaritySignal):
         return self
 
     def extend(self, data: SignalData, moves: Moves) -> Signal:
-        """Exact; only those rows are made anew whose nearest texts are others now."""
+        """Exact; only what is near an item whose text is another now is looked at."""
         since, texts = moves.since, data.item_text
         moved = type(self)(self.config)
         moved.centre = self.centre
@@ -61,30 +62,18 @@ class TextCosine(ItemSimilaritySignal):
             return moved
         moved.blind = np.isnan(texts[:, 0])
         vectors = np.nan_to_num(unit(texts - centre if len(centre) else texts))
-        if since is None or since.data.item_text is None:
+        k = self._k(n)
+        if since is None or since.data.item_text is None or k != self._k(since.data.n_items):
             moved.similarity = self._nearest(vectors, np.arange(n))
             return moved
         old = sparse.csr_matrix(self.similarity)
-        changed, gone = _changed(since.data.item_text, texts, since.items)
+        changed = _changed(since.data.item_text, texts, since.items)
         cosines = vectors @ vectors[changed].T
         cosines[changed, np.arange(len(changed))] = 0.0
-        cosines = np.maximum(cosines, 0.0) ** self.config.power
-        # A row is another one if it held what has changed, or if what has changed belongs into it now.
-        length = np.diff(old.indptr)
-        least = np.zeros(len(length), dtype=np.float32)
-        least[length > 0] = np.minimum.reduceat(old.data, old.indptr[:-1][length > 0]) if old.nnz else 0.0
-        least[length < self._k(len(length))] = 0.0
-        here = np.flatnonzero(since.items >= 0)
-        touched = np.ones(n, dtype=bool)
-        touched[since.items[here]] = gone[here]
-        holding = np.repeat(np.arange(len(length)), length)[gone[old.indices]]
-        touched[since.items[holding][since.items[holding] >= 0]] = True
-        bar = np.zeros(n, dtype=np.float32)
-        bar[since.items[here]] = least[here]
-        # Products of other blocks round otherwise.
-        touched |= ((cosines > 0) & (cosines >= bar[:, None] * np.float32(1 - 1e-5))).any(axis=1)
-        rows = np.flatnonzero(touched)
-        moved.similarity = with_rows(old, since.items, rows, self._nearest(vectors, rows))
+        columns = sparse.csr_matrix(np.maximum(cosines, 0.0) ** self.config.power)
+        moved.similarity = nearest_after(
+            old, since.items, changed, columns, k, lambda rows: moved._nearest(vectors, rows)
+        )
         return moved
 
     def _k(self, n_items: int) -> int:
@@ -119,19 +108,15 @@ def _centre(data: SignalData) -> FloatArray:
     return np.asarray(data.item_text[known].mean(axis=0) if known.any() else np.empty(0), dtype=np.float32)
 
 
-def _changed(
-    before: FloatArray, after: FloatArray, items: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Items of now whose text is new or another, and which of those of before have gone or have another one."""
+def _changed(before: FloatArray, after: FloatArray, items: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Items of now that are new or whose text is another."""
     here = np.flatnonzero(items >= 0)
     own = items[here]
     # A text and its first component are there together.
     same = ((before[here] == after[own]).all(axis=1)) | (np.isnan(before[here, 0]) & np.isnan(after[own, 0]))
-    gone = np.ones(len(items), dtype=bool)
-    gone[here] = ~same
     changed = np.ones(len(after), dtype=bool)
     changed[own] = ~same
-    return np.flatnonzero(changed), gone
+    return np.flatnonzero(changed)
 
 
 def _largest(block: FloatArray, k: int) -> sparse.csr_matrix:
