@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from kgenre.hybrid.data import FloatArray
+
 from .base import keep_largest
 
 Places = npt.NDArray[np.int64]
@@ -58,6 +60,15 @@ def with_rows(
         indices.append(columns[piece])
     ends_of = np.concatenate(([0], np.cumsum(lengths[own])))
     return sparse.csr_matrix((np.concatenate(data), np.concatenate(indices), ends_of), shape=(n, n))
+
+
+def largest(block: FloatArray, k: int) -> sparse.csr_matrix:
+    """`keep_largest` of a dense block without a value below 0."""
+    n = block.shape[1]
+    if k < n:
+        least = np.partition(block, n - k, axis=1)[:, n - k]
+        block[block < least[:, None]] = 0.0
+    return keep_largest(sparse.csr_matrix(block), k)
 
 
 def nearest_after(

@@ -6,13 +6,19 @@ import numpy.typing as npt
 from pydantic import Field
 from scipy import sparse
 
-from kgenre.hybrid.data import SignalData, diagonal
+from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
-from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, keep_largest
-from .changed_rows import empty_rows, with_rows
+from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, Since, dense
+from .changed_rows import empty_rows, largest, with_rows
 from .features import MOST_TERMS, fact_columns, fact_features, facts_changed
 from .products import DENSE_ITEMS, affordable, largest_products
 from .split import Float, Split, dense_columns, split_row
+
+Together = FloatArray | sparse.csr_matrix
+_ROWS = 256
+"""Rows of walks that are held whole at once."""
+_MANY = 0.1
+"""Share of the items from which on all that is liked together is worth computing, and keeping."""
 
 
 class MultiHopConfig(SignalConfig):
@@ -56,6 +62,8 @@ class MultiHop(ItemSimilaritySignal):
 
     scales: npt.NDArray[np.float64] | None = None
     """Of walks through users and of those through facts; None in a model saved without, or of a large catalogue."""
+    _together: Together | None = None
+    """See `liked_together`; made when a change needs much of it, and kept for the next."""
 
     @property
     def reads(self) -> Literal["nothing", "items", "nodes"]:  # noqa: D102
@@ -79,11 +87,16 @@ class MultiHop(ItemSimilaritySignal):
         moved.scales = self.scales
         if moved.scales is None:
             moved.scales = self._scales(learned if since is None else since.data.as_learned)
-        if since is None or not since.same_likes or since.data.n_items > DENSE_ITEMS:
+        if since is None or since.data.n_items > DENSE_ITEMS:
             return moved._of(moved._walks(learned))
-        rows = facts_changed(data, moves)
+        if self._together is not None:
+            moved._together = _together_now(self._together, self.config.alpha, learned, since)
+        rows = facts_changed(data, moves) if since.same_likes else np.arange(data.n_items)
+        # Of few items it is faster found by itself.
+        if moved._together is None and (learned.item_degree[rows] > 0).sum() > _MANY * data.n_items:
+            moved._together = liked_together(learned, self.config.alpha)
         old = sparse.csr_matrix(self.similarity)
-        return moved._of(with_rows(old, since.items, rows, moved._walks(learned, rows)))
+        return moved._of(with_rows(old, since.items, rows, moved._walks(learned, rows, moved._together)))
 
     def _of(self, similarity: sparse.csr_matrix) -> Self:
         self.similarity = similarity
@@ -91,20 +104,47 @@ class MultiHop(ItemSimilaritySignal):
         return self
 
     def _scales(self, data: SignalData) -> npt.NDArray[np.float64]:
-        users = user_walks(data, self.config.alpha, self.config.beta)
-        return np.array([_factor(users), _factor(fact_walks(data))])
+        forth, back = self._steps(data)
+        ends = np.asarray(liked_together(data, self.config.alpha) @ back, dtype=np.float64)
+        total = float((forth * ends).sum())
+        users = int((ends > 0).sum()) / total if total > 0 else 1.0
+        return np.array([users, _factor(fact_walks(data))])
 
-    def _walks(self, data: SignalData, rows: npt.NDArray[np.int64] | None = None) -> sparse.csr_matrix:
+    def _steps(self, data: SignalData) -> tuple[FloatArray, FloatArray]:
+        """Of each liked item, the chance of a step to a user who liked it, and what a walk's end there counts."""
+        degree = data.item_degree[data.item_degree > 0]
+        return degree**-self.config.alpha, degree**-self.config.beta
+
+    def _walks(
+        self, data: SignalData, rows: npt.NDArray[np.int64] | None = None, together: Together | None = None
+    ) -> sparse.csr_matrix:
         """The most likely ends of walks from each item, or from some: CSR of shape (n_rows, n_items)."""
         config, scales = self.config, self.scales
         assert scales is not None
-        if rows is not None and not len(rows):
-            return empty_rows(0, data.n_items)
-        users = user_walks(data, config.alpha, config.beta, rows)
-        facts = fact_walks(data, rows)
-        share = config.fact_share
-        walks = (1 - share) * (users * scales[0]) + share * (facts * scales[1])
-        return keep_largest(sparse.csr_matrix(walks, dtype=np.float32), config.neighbours)
+        facts = fact_walks(data, rows) * np.float32(config.fact_share * scales[1])
+        if rows is None:
+            rows = np.arange(data.n_items)
+            together = liked_together(data, config.alpha) if together is None else together
+        liked = np.flatnonzero(data.item_degree)
+        place = np.full(data.n_items, -1, dtype=np.int64)
+        place[liked] = np.arange(len(liked))
+        forth, back = self._steps(data)
+        forth = forth * np.float32((1 - config.fact_share) * scales[0])
+        kept = [empty_rows(0, data.n_items)]
+        for start in range(0, len(rows), _ROWS):
+            own = rows[start : start + _ROWS]
+            block = dense(facts[start : start + _ROWS])
+            at = np.flatnonzero(place[own] >= 0)
+            if len(at):
+                starts = place[own[at]]
+                walks = (
+                    _liked_together(data, config.alpha, liked[starts], liked)
+                    if together is None
+                    else together[starts]
+                )
+                block[np.ix_(at, liked)] += dense(walks) * forth[starts, None] * back
+            kept.append(largest(block, config.neighbours))
+        return sparse.csr_matrix(sparse.vstack(kept, format="csr"), dtype=np.float32)
 
     def split(self, history: sparse.csr_matrix, item: int, data: SignalData) -> Split:
         """Walks through facts, one by one; the rest are those through users."""
@@ -127,8 +167,8 @@ class MultiHop(ItemSimilaritySignal):
         moved = type(self)(self.config)
         if self.scales is None:
             return moved.fit(after.as_learned)
-        moved.scales = self.scales
-        return moved._of(moved._walks(after.as_learned))
+        moved.scales, moved._together = self.scales, self._together
+        return moved._of(moved._walks(after.as_learned, together=self._together))
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:  # noqa: D102
         return super().arrays() | ({} if self.scales is None else {"scales": self.scales})
@@ -163,22 +203,54 @@ def _product_factor(first: sparse.csr_matrix, second: sparse.csr_matrix) -> floa
     return int((walks > 1e-9).sum()) / total if total > 0 else 1.0
 
 
-def user_walks(
-    data: SignalData, alpha: float, beta: float, rows: npt.NDArray[np.int64] | None = None
-) -> sparse.csr_matrix:
-    """Item to user to item, CSR of shape (n_items or len(rows), n_items): RP3beta, zero diagonal."""
-    discount = np.maximum(data.item_degree, 1.0) ** -beta
-    if rows is not None:
-        if not data.item_degree[rows].any():
-            return empty_rows(len(rows), data.n_items)
-        there = _transition(sparse.csr_matrix(sparse.csc_matrix(data.likes)[:, rows].T), alpha)
-        return sparse.csr_matrix(
-            _no_return(there @ _transition(data.likes, alpha), rows) @ diagonal(discount)
-        )
-    key = f"user_walks {alpha}"
+def liked_together(data: SignalData, alpha: float) -> Together:
+    """How often two items were liked by the same user, each counting ``|history|^-alpha``, with a zero diagonal.
+
+    Float32 of shape (n_liked, n_liked), over the items that somebody likes; CSR where most of it is 0. A walk through
+    users from i to j has the probability ``degree_i^-alpha`` times this.
+    """
+    key = f"liked together {alpha}"
     if key not in data._cache:
-        data._cache[key] = _no_return(_transition(data.likes.T, alpha) @ _transition(data.likes, alpha))
-    return sparse.csr_matrix(data._cache[key] @ diagonal(discount))
+        liked = np.flatnonzero(data.item_degree)
+        together = _liked_together(data, alpha, liked, liked)
+        filled = together.nnz > 0.5 * len(liked) ** 2
+        data._cache[key] = dense(together) if filled else together
+    found: Together = data._cache[key]
+    return found
+
+
+def _liked_together(
+    data: SignalData, alpha: float, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
+) -> sparse.csr_matrix:
+    """Some rows and columns of `liked_together`, by item."""
+    weights = diagonal(np.maximum(data.user_degree, 1.0) ** -alpha)
+    one, other = (
+        data.likes if len(items) == data.n_items else data.likes[:, items] for items in (rows, columns)
+    )
+    together = sparse.csr_matrix(sparse.csr_matrix(one.T) @ sparse.csr_matrix(weights @ other))
+    together.data[np.repeat(rows, np.diff(together.indptr)) == columns[together.indices]] = 0.0
+    return together
+
+
+def _together_now(together: Together, alpha: float, data: SignalData, since: Since) -> Together | None:
+    """`liked_together` after a change, from what it was; None where it takes all likes.
+
+    Of a user who has gone, what they liked; of an item that has gone, everything: each like of those who liked it
+    counts otherwise.
+    """
+    if since.same_likes:
+        return together
+    before = since.data.as_learned.item_degree
+    was = np.flatnonzero(before)
+    place = since.items[was]
+    if sparse.issparse(together) or (place < 0).any():
+        return None
+    stays = data.item_degree[place] > 0
+    fewer = np.flatnonzero((data.item_degree[place] < before[was])[stays])
+    items = place[stays][fewer]
+    now = together.copy() if stays.all() else together[np.ix_(stays, stays)]
+    now[np.ix_(fewer, fewer)] = dense(_liked_together(data, alpha, items, items))
+    return now
 
 
 def fact_walks(data: SignalData, rows: npt.NDArray[np.int64] | None = None) -> sparse.csr_matrix:

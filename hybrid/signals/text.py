@@ -9,7 +9,7 @@ from scipy import sparse
 from kgenre.hybrid.data import FloatArray, SignalData
 
 from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, keep_largest
-from .changed_rows import empty_rows, nearest_after
+from .changed_rows import empty_rows, largest, nearest_after
 from .features import NEIGHBOURS, text_neighbours, unit
 from .products import DENSE_ITEMS
 
@@ -88,7 +88,7 @@ class TextCosine(ItemSimilaritySignal):
             part = rows[start : start + step]
             block = np.maximum(vectors[part] @ vectors.T, 0.0)
             block[np.arange(len(part)), part] = 0.0
-            kept.append(_largest(block**self.config.power, self._k(len(vectors))))
+            kept.append(largest(block**self.config.power, self._k(len(vectors))))
         if not kept:
             return empty_rows(0, len(vectors))
         return sparse.csr_matrix(sparse.vstack(kept, format="csr"), dtype=np.float32)
@@ -117,12 +117,3 @@ def _changed(before: FloatArray, after: FloatArray, items: npt.NDArray[np.int64]
     changed = np.ones(len(after), dtype=bool)
     changed[own] = ~same
     return np.flatnonzero(changed)
-
-
-def _largest(block: FloatArray, k: int) -> sparse.csr_matrix:
-    """`keep_largest` of a dense block without a value below 0."""
-    n = block.shape[1]
-    if k < n:
-        least = np.partition(block, n - k, axis=1)[:, n - k]
-        block[block < least[:, None]] = 0.0
-    return keep_largest(sparse.csr_matrix(block), k)

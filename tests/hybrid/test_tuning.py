@@ -9,7 +9,7 @@ from kgenre.hybrid.data import SignalData
 from kgenre.hybrid.signals import GNN, ClosedForm, MultiHop, Popularity, gnn
 from kgenre.hybrid.signals.closed_form import ClosedFormConfig
 from kgenre.hybrid.signals.gnn import TEMPERATURES, GNNConfig
-from kgenre.hybrid.signals.multihop import MultiHopConfig, user_walks
+from kgenre.hybrid.signals.multihop import MultiHopConfig
 from kgenre.hybrid.split import hold_out
 from kgenre.hybrid.tuning import Validation, fit_signal
 
@@ -158,11 +158,14 @@ def test_walks_through_users_on_a_hand_worked_case():
     """x is liked by both users, y by the first, z by the second: from x half the walks end at y, half at z."""
     likes = sparse.csr_matrix(np.array([[1, 1, 0], [1, 0, 1]], dtype=np.float32))
     data = SignalData(likes=likes, facts={}, n_users=2, n_nodes=5)
-    walks = user_walks(data, alpha=1.0, beta=1.0).toarray()
-    # Step to a user 1/2 or 1, step to an item 1/2, end divided by its likes.
-    np.testing.assert_allclose(walks, [[0, 0.25, 0.25], [0.25, 0, 0], [0.25, 0, 0]])
-    cubed = user_walks(data, alpha=3.0, beta=0.0).toarray()
-    np.testing.assert_allclose(cubed, [[0, 1 / 64, 1 / 64], [1 / 8, 0, 0], [1 / 8, 0, 0]])
+    config = MultiHopConfig(alpha=1.0, beta=1.0, fact_share=0.0)
+    walks = MultiHop(config).fit(data).similarity.toarray()
+    # Step to a user 1/2 or 1, step to an item 1/2, end divided by its likes; those from an item sum to 1 on average.
+    expected = np.array([[0, 0.25, 0.25], [0.25, 0, 0], [0.25, 0, 0]])
+    np.testing.assert_allclose(walks, expected * 3, rtol=1e-6)
+    cubed = MultiHop(MultiHopConfig(alpha=3.0, beta=0.0, fact_share=0.0)).fit(data).similarity.toarray()
+    expected = np.array([[0, 1 / 64, 1 / 64], [1 / 8, 0, 0], [1 / 8, 0, 0]])
+    np.testing.assert_allclose(cubed, expected * 3 / expected.sum(), rtol=1e-6)
 
 
 class Sharp(GraphEncoderConfig):
