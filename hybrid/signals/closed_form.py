@@ -22,6 +22,7 @@ from .features import (
     unit_texts,
 )
 from .neighbourhood import neighbourhood_form
+from .new_columns import NewColumns, new_columns
 from .products import DENSE_ITEMS
 from .split import LARGEST, Float, Split, dense_columns, split_row
 
@@ -80,8 +81,8 @@ class ClosedForm(ItemSimilaritySignal):
         "user_power": (0.0, 0.25, 0.5, 0.75, 1.0),
     }
 
-    _kept: tuple[FloatArray, FloatArray] | None = None
-    """What new columns are solved with, made for the first new item, of the items that were learned."""
+    _new: NewColumns | None = None
+    """What the columns of items that are new since the fit were solved with."""
 
     @property
     def reads(self) -> Literal["nothing", "items", "nodes"]:  # noqa: D102
@@ -106,42 +107,31 @@ class ClosedForm(ItemSimilaritySignal):
 
         With a Gram row of zeros its row of B is its row of the prior M0, and its column ``P diag(L) M0``.
         """
-        same_likes = moves.since is not None and moves.since.same_likes
+        since, before = moves.since, self._new
         if moves.same_items:
             moved = copy.copy(self)
-            moved._kept = self._kept if same_likes else None
+            moved._new = before if since is not None and since.same_likes else None
             return moved
         if moves.n_items > DENSE_ITEMS:
             return self._extend_nearest(data, moves)
+        learned, new = data.as_learned, moves.new_items
+        prior = prior_columns(data, self.config, new)
+        unmoved = before is not None and since is not None and since.unmoved(moves.n_items)
+        if before is not None and unmoved and np.array_equal(before.prior, prior):
+            return self
         moved = type(self)(self.config)
-        here, new = moves.items[moves.items >= 0], moves.new_items
         weights = moves.square_of(dense(self.similarity))
         moved.blind = moves.rows_of(self.blind)
-        moved._kept = self._kept if same_likes else None
         if len(new):
-            prior = prior_columns(data, self.config, new)
-            if moved._kept is None or len(moved._kept[1]) != len(here):
-                moved._kept = self._factored(data.as_learned, here)
-            factor, penalty = moved._kept
-            pulled = penalty[:, None] * prior[here]
-            weights[np.ix_(here, new)] = linalg.cho_solve((factor, False), pulled, check_finite=False)
+            liked = np.flatnonzero(learned.item_degree)
+            moved._new = new_columns(learned, self.config.user_power, self._penalty, prior, before, since)
+            # Of an item that nobody has liked nothing is known but the prior.
+            weights[:, new] = prior
+            weights[np.ix_(liked, new)] = moved._new.solved(prior[liked])
             weights[new] = prior.T
             moved.blind[new] = ~prior.any(axis=0)
         moved.similarity = weights
         return moved
-
-    def _factored(self, data: SignalData, items: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-        """Cholesky factor of ``G + diag L`` of some items, and their L."""
-        key = f"gram {self.config.user_power}"
-        if key not in data._cache:
-            users = diagonal(self._user_weights(data))
-            data._cache[key] = np.asarray((data.likes.T @ users @ data.likes).toarray(), dtype=np.float32)
-        gram = np.ascontiguousarray(data._cache[key][np.ix_(items, items)])
-        penalty = self._penalty(np.diag(gram))
-        gram[np.diag_indices_from(gram)] += penalty
-        # Symmetric, so that the transposed view is the same matrix in the order that LAPACK works on in place.
-        factor, _ = linalg.cho_factor(gram.T, overwrite_a=True, check_finite=False)
-        return factor, penalty
 
     def _fit_nearest(self, data: SignalData) -> Self:
         root, penalty = self._root(data)

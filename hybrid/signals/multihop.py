@@ -8,13 +8,13 @@ from scipy import sparse
 
 from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
-from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, Since, dense
+from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, dense
 from .changed_rows import empty_rows, largest, with_rows
 from .features import MOST_TERMS, fact_columns, fact_features, facts_changed
 from .products import DENSE_ITEMS, affordable, largest_products
 from .split import Float, Split, dense_columns, split_row
+from .together import Together, liked_together, some_together, together_now
 
-Together = FloatArray | sparse.csr_matrix
 _ROWS = 256
 """Rows of walks that are held whole at once."""
 _MANY = 0.1
@@ -90,7 +90,7 @@ class MultiHop(ItemSimilaritySignal):
         if since is None or since.data.n_items > DENSE_ITEMS:
             return moved._of(moved._walks(learned))
         if self._together is not None:
-            moved._together = _together_now(self._together, self.config.alpha, learned, since)
+            moved._together = together_now(self._together, self.config.alpha, learned, since)
         rows = facts_changed(data, moves) if since.same_likes else np.arange(data.n_items)
         # Of few items it is faster found by itself.
         if moved._together is None and (learned.item_degree[rows] > 0).sum() > _MANY * data.n_items:
@@ -138,7 +138,7 @@ class MultiHop(ItemSimilaritySignal):
             if len(at):
                 starts = place[own[at]]
                 walks = (
-                    _liked_together(data, config.alpha, liked[starts], liked)
+                    some_together(data, config.alpha, liked[starts], liked)
                     if together is None
                     else together[starts]
                 )
@@ -201,56 +201,6 @@ def _product_factor(first: sparse.csr_matrix, second: sparse.csr_matrix) -> floa
     walks = np.asarray(ends - returns, dtype=np.float64)
     total = float(walks.sum())
     return int((walks > 1e-9).sum()) / total if total > 0 else 1.0
-
-
-def liked_together(data: SignalData, alpha: float) -> Together:
-    """How often two items were liked by the same user, each counting ``|history|^-alpha``, with a zero diagonal.
-
-    Float32 of shape (n_liked, n_liked), over the items that somebody likes; CSR where most of it is 0. A walk through
-    users from i to j has the probability ``degree_i^-alpha`` times this.
-    """
-    key = f"liked together {alpha}"
-    if key not in data._cache:
-        liked = np.flatnonzero(data.item_degree)
-        together = _liked_together(data, alpha, liked, liked)
-        filled = together.nnz > 0.5 * len(liked) ** 2
-        data._cache[key] = dense(together) if filled else together
-    found: Together = data._cache[key]
-    return found
-
-
-def _liked_together(
-    data: SignalData, alpha: float, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
-) -> sparse.csr_matrix:
-    """Some rows and columns of `liked_together`, by item."""
-    weights = diagonal(np.maximum(data.user_degree, 1.0) ** -alpha)
-    one, other = (
-        data.likes if len(items) == data.n_items else data.likes[:, items] for items in (rows, columns)
-    )
-    together = sparse.csr_matrix(sparse.csr_matrix(one.T) @ sparse.csr_matrix(weights @ other))
-    together.data[np.repeat(rows, np.diff(together.indptr)) == columns[together.indices]] = 0.0
-    return together
-
-
-def _together_now(together: Together, alpha: float, data: SignalData, since: Since) -> Together | None:
-    """`liked_together` after a change, from what it was; None where it takes all likes.
-
-    Of a user who has gone, what they liked; of an item that has gone, everything: each like of those who liked it
-    counts otherwise.
-    """
-    if since.same_likes:
-        return together
-    before = since.data.as_learned.item_degree
-    was = np.flatnonzero(before)
-    place = since.items[was]
-    if sparse.issparse(together) or (place < 0).any():
-        return None
-    stays = data.item_degree[place] > 0
-    fewer = np.flatnonzero((data.item_degree[place] < before[was])[stays])
-    items = place[stays][fewer]
-    now = together.copy() if stays.all() else together[np.ix_(stays, stays)]
-    now[np.ix_(fewer, fewer)] = dense(_liked_together(data, alpha, items, items))
-    return now
 
 
 def fact_walks(data: SignalData, rows: npt.NDArray[np.int64] | None = None) -> sparse.csr_matrix:
