@@ -38,6 +38,10 @@ class Since:
     items: npt.NDArray[np.int64]
     same_likes: bool
 
+    def unmoved(self, n_items: int) -> bool:
+        """Whether the learned likes are the same and every item is where it was, of so many now."""
+        return self.same_likes and bool(np.array_equal(self.items, np.arange(n_items)))
+
 
 @dataclass(frozen=True, eq=False)
 class Moves:
