@@ -11,6 +11,7 @@ from scipy import sparse
 from kgenre.graph.errors import ConfigError, DataError, ModelError, NotFittedError
 
 from .config import GraphEncoderConfig
+from .dots import dots
 from .fact_columns import FactColumns
 from .fitting import Ranking, Run
 from .item_tower import text_inputs
@@ -183,7 +184,7 @@ class GraphEncoder:
 
     def score(self, histories: sparse.csr_matrix) -> FloatArray:
         """Scores of all items, float32 of shape (b, n_items); NaN where nothing is known of user or item."""
-        scores = (self.user_vectors(histories) / np.float32(self.config.temperature)) @ self.item_vectors.T
+        scores = dots(self.user_vectors(histories) / np.float32(self.config.temperature), self.item_vectors)
         return np.asarray(scores if self.item_bias is None else scores + self.item_bias, dtype=np.float32)
 
     def rows(self, history: sparse.csr_matrix) -> FloatArray:

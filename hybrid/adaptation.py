@@ -18,19 +18,21 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from .config import HybridConfig
+from .data import FloatArray, rows_of
 from .events import Event
+from .fusion import standardise_in_place
 from .signals import Signal
-from .standing import Live, Standing
-from .state import ModelState
+from .signals.base import Near
+from .standing import Felt, Live, Standing
+from .state import ModelState, Ready
 
 Factors = npt.NDArray[np.float64]
 _REMEMBERED = 10_000
 """Users whose judgements are kept, so that an event costs one more and not all again."""
-_ROWS = 256
-"""Histories that are judged at once: memory is bounded by a block of (_ROWS, n_items)."""
+_ROWS = 64
+"""Likes that are judged at once: memory is bounded by a block of (n_signals * _ROWS, n_items)."""
 
 _Key = tuple[object, ...]
 _Judged = Mapping[_Key, Mapping[str, tuple[Signal, float]]]
@@ -43,6 +45,39 @@ class _Taken(NamedTuple):
     key: _Key
     item: int
     before: Standing
+
+
+class _Block:
+    """Likes that are judged at once: `likes`, and where all are of one user, what that user thinks `now`."""
+
+    def __init__(self, likes: Sequence[_Taken], now: Standing | None) -> None:
+        self._items = np.array([like.item for like in likes])
+        before = [like.before.felt for like in likes]
+        self._seen = [like.before.seen_items for like in likes]
+        n_items = likes[0].before.n_items
+        self._near = None
+        if now is None:
+            self._histories = rows_of(before, n_items)
+        else:
+            changes = rows_of([_change(now.felt, felt) for felt in before], n_items)
+            self._near = Near(now.history, changes, rows_of([now.felt, *before], n_items))
+
+    def scores(self, signal: Signal, ready: dict[Signal, FloatArray]) -> FloatArray:
+        """Of what the users thought before; into `ready` goes that of what the one user thinks now."""
+        if self._near is None:
+            return signal.score(self._histories)
+        both = signal.score_near(self._near)
+        ready[signal] = both[:1]
+        return both[1:]
+
+    def judged(self, scores: Sequence[FloatArray]) -> npt.NDArray[np.float64]:
+        """Each signal's z of what was liked, of shape (n_signals, n_likes); 0 where it cannot say."""
+        values = np.concatenate(scores)
+        lengths = np.tile([len(seen) for seen in self._seen], len(scores))
+        cells = np.repeat(np.arange(len(values)), lengths), np.concatenate(self._seen * len(scores))
+        found = standardise_in_place(values, values.shape[1] - lengths, cells)
+        at_items = values[np.arange(len(values)), np.tile(self._items, len(scores))]
+        return np.asarray((at_items * found.scale).reshape(len(scores), -1), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +112,7 @@ def factors_of(state: ModelState, rows: npt.NDArray[np.int64]) -> Factors | None
     taken = {
         place: _taken(state, user, live.standing(user)) for place, user in enumerate(users) if user in events
     }
-    judged = _judged(state, [like for likes in taken.values() for like in likes], {})
+    judged, _ = _judged(state, [like for likes in taken.values() for like in likes], {})
     found = np.ones((len(rows), len(state.signals)))
     for place, likes in taken.items():
         if (own := _factors(state, likes, judged)) is not None:
@@ -92,8 +127,11 @@ class Memory:
         self._users: OrderedDict[str, _Known] = OrderedDict()
         self._changing = threading.Lock()
 
-    def factors(self, state: ModelState, user: str, standing: Standing) -> Factors | None:
-        """What a user's weights are multiplied with, of shape (n_signals,); None where nothing is.
+    def factors(self, state: ModelState, user: str, standing: Standing) -> tuple[Factors | None, Ready]:
+        """What a user's weights are multiplied with, of shape (n_signals,), None where nothing is; and scores.
+
+        A judgement scores what the user thought before, which is nearly what they think now: the answer has that
+        scored with it.
 
         Parameters
         ----------
@@ -111,16 +149,16 @@ class Memory:
             and known.settled is settled
             and all(one is other for one, other in zip(known.signals, used, strict=True))
         ):
-            return known.factors
+            return known.factors, {}
         taken = _taken(state, user, standing)
-        judged = _judged(state, taken, {} if known is None else known.judged)
+        judged, ready = _judged(state, taken, {} if known is None else known.judged, standing)
         found = _factors(state, taken, judged)
         with self._changing:
             self._users[user] = _Known(standing, used, settled, judged, found)
             self._users.move_to_end(user)
             while len(self._users) > _REMEMBERED:
                 self._users.popitem(last=False)
-        return found
+        return found, ready
 
 
 def _used(state: ModelState) -> npt.NDArray[np.bool_]:
@@ -138,9 +176,9 @@ def _taken(state: ModelState, user: str, standing: Standing) -> list[_Taken]:
     for event in heapq.nlargest(state.config.adaptation.events, likes, key=lambda event: event.order):
         before = _before(standing, event, items.ids)
         # Somebody without a history is served by popularity: nothing else was asked.
-        if before.history.nnz:
+        if len(before.felt[0]):
             item = items.get(event.item)
-            key = (event.order, item, before.items.tobytes(), before.history.data.tobytes())
+            key = (event.order, item, before.items.tobytes(), before.felt[1].tobytes())
             found.append(_Taken(key, item, before))
     return found
 
@@ -161,25 +199,39 @@ def _before(standing: Standing, event: Event, ids: npt.NDArray[np.object_]) -> S
     )
 
 
-def _judged(state: ModelState, taken: Sequence[_Taken], known: _Judged) -> _Judged:
+def _change(now: Felt, before: Felt) -> Felt:
+    """What is to be added to what a user feels now to have what they felt before, of nothing else."""
+    items, values = now[0], -now[1]
+    values[np.searchsorted(items, before[0])] += before[1]
+    other = values != 0
+    return items[other], values[other]
+
+
+def _judged(
+    state: ModelState, taken: Sequence[_Taken], known: _Judged, now: Standing | None = None
+) -> tuple[_Judged, Ready]:
+    """Every signal's judgement of some likes; where all are of one user, who thinks `now`, also what it says of that.
+
+    The two are scored together, as most of their history is the same.
+    """
     found = {like.key: dict(known.get(like.key, {})) for like in taken}
+    # Nearly always the signals have the same likes to judge: these are standardised together.
+    judges: dict[tuple[int, ...], list[Signal]] = {}
     for signal, use in zip(state.signals, _used(state), strict=True):
-        new = (
-            [like for like in taken if found[like.key].get(signal.name, (None,))[0] is not signal]
-            if use
-            else []
-        )
-        for start in range(0, len(new), _ROWS):
-            part = new[start : start + _ROWS]
-            histories, seen = part[0].before.history, part[0].before.seen
-            if len(part) > 1:
-                histories = sparse.csr_matrix(sparse.vstack([like.before.history for like in part], "csr"))
-                seen = sparse.csr_matrix(sparse.vstack([like.before.seen for like in part], "csr"))
-            values = state.values(signal, histories, seen).values
-            for row, like in enumerate(part):
-                # What a signal cannot say of an item adds nothing to its score.
-                found[like.key][signal.name] = signal, float(np.nan_to_num(values[row, like.item]))
-    return found
+        mine = (found[like.key].get(signal.name, (None,))[0] is signal for like in taken)
+        new = tuple(place for place, judged in enumerate(mine) if not judged)
+        if use and new:
+            judges.setdefault(new, []).append(signal)
+    ready: dict[Signal, FloatArray] = {}
+    for places, signals in judges.items():
+        for start in range(0, len(places), _ROWS):
+            part = [taken[place] for place in places[start : start + _ROWS]]
+            block = _Block(part, now)
+            values = block.judged([block.scores(signal, ready) for signal in signals])
+            for signal, row in zip(signals, values.tolist(), strict=True):
+                for like, z in zip(part, row, strict=True):
+                    found[like.key][signal.name] = signal, z
+    return found, ready
 
 
 def _factors(state: ModelState, taken: Sequence[_Taken], judged: _Judged) -> Factors | None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from .adaptation import Memory, adapts, weighted
 from .holding import Holding
 from .standing import Live
-from .state import ModelState
+from .state import ModelState, Ready
 
 
 class Adapting(Holding):
@@ -35,9 +35,14 @@ class Adapting(Holding):
 
     def _own(self, now: Live, user: str | None, state: ModelState) -> ModelState:
         """A state of `now` with the weights of a user; as it is where theirs are those of all."""
+        return self._own_ready(now, user, state)[0]
+
+    def _own_ready(self, now: Live, user: str | None, state: ModelState) -> tuple[ModelState, Ready]:
+        """`_own`, and what finding these weights has scored already of what the user thinks now."""
         if user is None or not adapts(state.config):
-            return state
+            return state, {}
         user = str(user)
         if user not in now.users and user not in now.base.drift.events:
-            return state
-        return weighted(state, self._memory.factors(now.current, user, now.standing(user)))
+            return state, {}
+        factors, ready = self._memory.factors(now.current, user, now.standing(user))
+        return weighted(state, factors), ready

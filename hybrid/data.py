@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -174,6 +174,14 @@ def _ages(kg: KnowledgeGraph) -> tuple[FloatArray | None, float | None]:
         return None, None
     days = (known.max() - np.where(np.isnan(stamps), known.min(), stamps)) / 86400.0
     return np.asarray(days, dtype=np.float32), float(known.max())
+
+
+def rows_of(rows: Sequence[tuple[npt.NDArray[np.int32], FloatArray]], n_items: int) -> sparse.csr_matrix:
+    """Rows, each given by its items and their values, as a float32 CSR matrix of shape (len(rows), n_items)."""
+    ends = np.zeros(len(rows) + 1, dtype=np.int32)
+    np.cumsum([len(items) for items, _ in rows], out=ends[1:])
+    items, values = rows[0] if len(rows) == 1 else map(np.concatenate, zip(*rows, strict=True))
+    return sparse.csr_matrix((values, items, ends), shape=(len(rows), n_items))
 
 
 def diagonal(values: npt.ArrayLike) -> sparse.csr_matrix:

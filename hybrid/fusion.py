@@ -119,17 +119,19 @@ def standardise_in_place(
         outside[seen] = False
         counted = counted - outside.sum(axis=1)
     n = np.maximum(counted, 1)
-    inside = scores.copy()
-    inside[seen] = 0.0
-    mean = inside.sum(axis=1, dtype=np.float64) / n
-    scores -= mean[:, None].astype(np.float32)
-    np.copyto(inside, scores)
-    inside[seen] = 0.0
+    # What was seen is put aside, counts 0 in both sums, and is put back.
+    aside = scores[seen]
+    scores[seen] = 0.0
+    mean = scores.sum(axis=1, dtype=np.float64) / n
+    shift = mean[:, None].astype(np.float32)
+    scores -= shift
+    scores[seen] = 0.0
     if unknown is not None:
         scores[unknown] = 0.0
-        inside[unknown] = 0.0
-    inside *= inside
-    deviation = np.sqrt(inside.sum(axis=1, dtype=np.float64) / n)
+    deviation = np.sqrt(np.einsum("ij,ij->i", scores, scores) / n)
+    scores[seen] = aside - (shift if isinstance(seen[0], slice) else shift[seen[0], 0])
+    if unknown is not None:
+        scores[unknown] = 0.0
     spread = deviation > np.maximum(np.abs(mean), 1.0) * 1e-6
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=spread)
     return Moments(mean, np.where(spread, deviation, 1.0), scale, unknown)

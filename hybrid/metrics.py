@@ -119,20 +119,18 @@ def top_k(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.int32]:
     k = min(k, n)
     if k == 0:
         return np.empty((b, 0), dtype=np.int32)
-    # A row's k-th value may be shared by more columns than there are places left: take a few more, then sort.
-    kept = np.argpartition(-scores, k - 1, axis=1)[:, :k] if k < n else np.tile(np.arange(n), (b, 1))
-    values = np.take_along_axis(scores, kept, axis=1)
-    edge = values.min(axis=1)
-    order = np.lexsort((kept, -values), axis=1)
-    top = np.take_along_axis(kept, order, axis=1)
-    ties = (scores == edge[:, None]).sum(axis=1) > (values == edge[:, None]).sum(axis=1)
-    for row in np.flatnonzero(ties & np.isfinite(edge)):
-        above = np.flatnonzero(scores[row] > edge[row])
-        above = above[np.lexsort((above, -scores[row, above]))]
-        top[row] = np.concatenate((above, np.flatnonzero(scores[row] == edge[row])))[:k]
-    ranked: npt.NDArray[np.int32] = np.where(
-        np.isfinite(np.take_along_axis(scores, top, axis=1)), top, -1
-    ).astype(np.int32)
+    # Of the best of each of some parts of a row at least k are no worse than the k-th of these, and few others are.
+    size = max(n // (8 * k), 1)
+    parts = n // size
+    best = scores[:, : size * parts].reshape(b, size, parts).max(axis=1)
+    edge = np.partition(best, parts - k, axis=1)[:, parts - k, None]
+    row, column = np.divmod(np.flatnonzero((scores >= edge) & (scores > -np.inf)), n)
+    # A stable sort leaves equal ones in the order of their columns.
+    order = np.lexsort((-scores[row, column], row))
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    listed = place < k
+    ranked = np.full((b, k), -1, dtype=np.int32)
+    ranked[row[listed], place[listed]] = column[order][listed]
     return ranked
 
 

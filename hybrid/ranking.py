@@ -10,7 +10,8 @@ from kgenre.graph.progress import bar
 from .adaptation import Factors, factors_of
 from .metrics import mask, top_k
 from .ruler import Ruler
-from .state import ModelState
+from .search import Search
+from .state import ModelState, Ready
 
 BLOCK = 512
 """Users scored at once: memory is bounded by a block of (BLOCK, n_items)."""
@@ -44,13 +45,21 @@ def rank(
     include_seen: bool = False,
     ruler: Ruler | None = None,
     factors: Factors | None = None,
+    ready: Ready | None = None,
+    search: Search | None = None,
 ) -> Ranked:
     """The best `k` items of each history that are unseen and, where given, candidates (boolean of (n_items,)).
 
     With `include_seen` what was seen may be listed, but for what was disliked. With a `ruler` the lists obey its rules;
-    their scores are still the model's. `factors` are those of `ModelState.score`.
+    their scores are still the model's. `factors` and `ready` are those of `ModelState.score`.
+    With a `search` one history's list is searched for where there are no candidates, rules and factors.
     """
-    scores = state.score(histories, seen, factors)
+    if search is not None and histories.nnz and candidates is None and ruler is None and factors is None:
+        hidden = histories.indices[histories.data < 0] if include_seen else seen.indices
+        best = search.best(state, histories, seen.indices, k, np.sort(hidden))
+        if best is not None:
+            return Ranked(np.zeros(1, np.int64), best[0][None, :], best[1][None, :])
+    scores = state.score(histories, seen, factors, ready)
     masked = listable(scores, histories, seen, candidates, include_seen)
     items = top_k(masked, k) if ruler is None else ruler.lists(masked, histories, k)
     listed = np.take_along_axis(scores, np.maximum(items, 0), axis=1)

@@ -27,6 +27,7 @@ from .metrics import top_k
 from .ranking import rank, rank_blocks
 from .report import report
 from .ruling import Ruling
+from .searching import MOST, Searches
 from .standing import Live
 from .state import ModelState, single_history
 from .updates import Updates
@@ -60,6 +61,7 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         self._live = None
         self._store = None
         self._memory = Memory()
+        self._searches = Searches()
         self._changing = threading.RLock()
 
     # -- fitting ----------------------------------------------------------------------------------
@@ -176,15 +178,17 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         now = self.now
         state = self._without(now.current, without_relations)
         row, seen = self._history(user, history, dislikes, now)
-        state = self._own(now, user, state) if adapt else state
+        state, ready = self._own_ready(now, user, state) if adapt else (state, {})
         _check_k(k)
         allowed = self._candidates(candidates, state)
         if not row.nnz:
             who = f"user {user!r}" if user is not None else "an empty history"
             log.warning("%s has no interactions: the list is by popularity", who)
         if (ruler := self._ruler(rules, state)) is not None:
-            return self._ruled(ruler, state, row, seen, k, allowed, include_seen)
-        ranked = rank(state, row, seen, min(k, state.kg.n_items), allowed, include_seen)
+            return self._ruled(ruler, state, row, seen, k, allowed, include_seen, ready)
+        search = None if allowed is not None or without_relations or k > MOST else self._searches.of(state)
+        k_left = min(k, state.kg.n_items)
+        ranked = rank(state, row, seen, k_left, allowed, include_seen, ready=ready, search=search)
         listed = int((ranked.items[0] >= 0).sum())
         if listed < k:
             narrowed, remedy = "", "use include_seen=True"
@@ -275,8 +279,10 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         """Scores by item id, of all items or of some; NaN where no signal can say."""
         now = self.now
         row, seen = self._history(user, history, dislikes, now)
-        state = self._own(now, user, now.current) if adapt else now.current
-        scores = pd.Series(state.score(row, seen)[0], index=state.kg.items.vocabulary.ids, name=SCORE)
+        state, ready = self._own_ready(now, user, now.current) if adapt else (now.current, {})
+        scores = pd.Series(
+            state.score(row, seen, ready=ready)[0], index=state.kg.items.vocabulary.ids, name=SCORE
+        )
         scores.index.name = ITEM_ID
         if items is None:
             return scores

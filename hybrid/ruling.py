@@ -15,7 +15,7 @@ from .fitting import encode_texts
 from .ranking import listable
 from .ruler import Ruler
 from .rules import Selection, as_rules
-from .state import ModelState
+from .state import ModelState, Ready
 
 RULES = "rules"
 """The column, and the key of the frame's `attrs`, that say what rules did."""
@@ -76,10 +76,11 @@ class Ruling(Adapting):
         k: int,
         candidates: npt.NDArray[np.bool_] | None,
         include_seen: bool,
+        ready: Ready,
     ) -> pd.DataFrame:
         """One list under rules, with what each of them did."""
         ruler.check(k)
-        scores = state.score(history, seen)
+        scores = state.score(history, seen, ready=ready)
         masked = listable(scores, history, seen, candidates, include_seen)
         items = ruler.lists(masked, history, k)[0]
         items = items[items >= 0]

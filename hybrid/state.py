@@ -18,6 +18,9 @@ from .fusion import Standardised, standardise
 from .scoring import BlockSum, one_sum
 from .signals import Signal
 
+Ready = Mapping[Signal, FloatArray]
+"""What signals say of one history, where it is known already: float32 of shape (1, n_items)."""
+
 
 @dataclass(frozen=True, eq=False)
 class FitReport:
@@ -220,10 +223,12 @@ class ModelState:
         histories: sparse.csr_matrix,
         seen: sparse.csr_matrix,
         factors: npt.NDArray[np.float64] | None = None,
+        ready: Ready | None = None,
     ) -> npt.NDArray[np.float64]:
         """Score of every item for each history, float64 of shape (b, n_items); NaN where no signal can say.
 
-        With `factors`, of shape (b, n_signals), each history's weights are multiplied with its own.
+        With `factors`, of shape (b, n_signals), each history's weights are multiplied with its own. Of a single
+        history what is `ready` need not be scored.
         """
         weights = self.weights_for(histories)
         if factors is not None:
@@ -239,7 +244,8 @@ class ModelState:
         if self.config.fusion.method == "blend" or not own:
             return self._blended(histories, own)
         if histories.shape[0] == 1:
-            parts = [self.signals[index].score(histories) for index in own]
+            known, used_signals = ready or {}, [self.signals[index] for index in own]
+            parts = [known[signal] if signal in known else signal.score(histories) for signal in used_signals]
             return one_sum(parts, np.concatenate(list(own.values())), seen.indices)
         block = BlockSum(seen)
         for index, weight in own.items():

@@ -114,6 +114,25 @@ _BLOCKS = 64
 """Runs of items that have moved together, up to which a square table is moved run by run."""
 
 
+@dataclass(frozen=True, eq=False)
+class Near:
+    """Histories that are nearly the same, CSR of n_items columns.
+
+    Attributes
+    ----------
+    first
+        The first of them, one row.
+    changes
+        By how much the others differ from it, b - 1 rows.
+    histories
+        All of them, b rows.
+    """
+
+    first: sparse.csr_matrix
+    changes: sparse.csr_matrix
+    histories: sparse.csr_matrix
+
+
 class SignalConfig(BaseModel):
     """Base of the settings of a signal: frozen, and a key it does not know is an error."""
 
@@ -213,6 +232,10 @@ class Signal:
         """
         raise NotImplementedError
 
+    def score_near(self, near: Near) -> FloatArray:
+        """`score` of histories that are nearly the same, float32 of shape (b, n_items)."""
+        return self.score(near.histories)
+
     def contributions(self, history: sparse.csr_matrix, item: int) -> FloatArray:
         """Each history item's part in one item's score, float32 of shape (history.nnz,)."""
         return self.rows(history)[:, item]
@@ -261,11 +284,20 @@ class ItemSimilaritySignal(Signal):
     blind: npt.NDArray[np.bool_]
 
     def score(self, histories: sparse.csr_matrix) -> FloatArray:  # noqa: D102
-        if histories.shape[0] == 1 and sparse.issparse(self.similarity):
-            return self._silence(_row_times(histories, self.similarity), histories)
+        return silence(self._product(histories), self.blind, histories)
+
+    def score_near(self, near: Near) -> FloatArray:
+        """Linear in the history: what differs is scored alone and added, where that is less."""
+        if near.changes.nnz >= near.histories.nnz - near.first.nnz:
+            return self.score(near.histories)
+        first = self._product(near.first)
+        both = np.concatenate((first, first + self._product(near.changes)))
+        return silence(both, self.blind, near.histories)
+
+    def _product(self, histories: sparse.csr_matrix) -> FloatArray:
         if histories.shape[0] >= _MANY and _filled(self.similarity):
-            return self._silence(_block_times(histories, self.similarity), histories)
-        return self._silence(dense(histories @ self.similarity), histories)
+            return _block_times(histories, self.similarity)
+        return dense(histories @ self.similarity)
 
     def rows(self, history: sparse.csr_matrix) -> FloatArray:  # noqa: D102
         parts = dense(self.similarity[history.indices]) * history.data[:, None].astype(np.float32)
@@ -276,11 +308,6 @@ class ItemSimilaritySignal(Signal):
         """Which history items have a similarity to the item: boolean of shape (history.nnz,)."""
         return np.asarray(dense(self.similarity[history.indices][:, [item]]).ravel() != 0)
 
-    def _silence(self, scores: FloatArray, histories: sparse.csr_matrix) -> FloatArray:
-        scores[:, self.blind] = np.nan
-        scores[np.diff(histories.indptr) == 0] = np.nan
-        return scores
-
     def arrays(self) -> dict[str, npt.NDArray[Any]]:  # noqa: D102
         return {"blind": self.blind, **pack("similarity", self.similarity)}
 
@@ -290,21 +317,14 @@ class ItemSimilaritySignal(Signal):
         return self
 
 
-def _row_times(row: sparse.csr_matrix, matrix: sparse.csr_matrix) -> FloatArray:
-    """``row @ matrix`` as a dense array: of a single row that is faster than a sparse product and its bookkeeping."""
-    ends = matrix.indptr[np.stack((row.indices, row.indices + 1))]
-    pieces = [slice(start, end) for start, end in ends.T.tolist()]
-    if not pieces:
-        return np.zeros((1, matrix.shape[1]), dtype=np.float32)
-    picked = sparse.csc_matrix(
-        (
-            np.concatenate([matrix.data[piece] for piece in pieces]),
-            np.concatenate([matrix.indices[piece] for piece in pieces]),
-            np.concatenate(([0], np.cumsum(ends[1] - ends[0]))),
-        ),
-        shape=(matrix.shape[1], len(pieces)),
-    )
-    return np.asarray(picked @ row.data, dtype=np.float32)[None, :]
+def silence(scores: FloatArray, blind: npt.NDArray[np.bool_], histories: sparse.csr_matrix) -> FloatArray:
+    """Scores, float32 (b, n_items), with NaN, in place, for blind items and for empty histories."""
+    if blind.any():
+        np.copyto(scores, np.nan, where=blind)
+    empty = histories.indptr[1:] == histories.indptr[:-1]
+    if empty.any():
+        scores[empty] = np.nan
+    return scores
 
 
 def _filled(matrix: FloatArray | sparse.csr_matrix) -> bool:

@@ -11,7 +11,7 @@ from kgenre.encoders import GraphEncoder, GraphEncoderConfig
 from kgenre.encoders.decomposition import with_facts
 from kgenre.hybrid.data import FloatArray, SignalData
 
-from .base import Moves, Signal, SignalConfig
+from .base import Moves, Signal, SignalConfig, silence
 from .split import Split
 from .vector_split import vector_split
 
@@ -163,9 +163,7 @@ class GNN(Signal):
             scores += encoder.score(histories)
         if len(self.encoders) > 1:
             scores /= np.float32(len(self.encoders))
-        scores[:, self.blind] = np.nan
-        scores[np.diff(histories.indptr) == 0] = np.nan
-        return scores
+        return silence(scores, self.blind, histories)
 
     def rows(self, history: sparse.csr_matrix) -> FloatArray:  # noqa: D102
         parts = np.asarray(np.mean([encoder.rows(history) for encoder in self.encoders], axis=0), np.float32)

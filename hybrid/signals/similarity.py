@@ -10,7 +10,7 @@ from scipy import sparse
 from kgenre.graph.errors import ConfigError
 from kgenre.hybrid.data import FloatArray, SignalData
 
-from .base import Signal, SignalConfig, dense, pack, unpack
+from .base import Signal, SignalConfig, dense, pack, silence, unpack
 from .features import fact_features, tf_idf, unit, unit_rows, word_counts
 from .split import Float, Split, split_row
 
@@ -84,9 +84,7 @@ class Similarity(Signal):
             dot = dense(dot)
             scores = dot / np.maximum(_norms(profile), 1e-12)[:, None]
         scores = np.array(scores, dtype=np.float32)
-        scores[:, self.blind] = np.nan
-        scores[np.diff(histories.indptr) == 0] = np.nan
-        return scores
+        return silence(scores, self.blind, histories)
 
     def _jaccard(self, histories: sparse.csr_matrix) -> Any:
         liked = histories.copy()

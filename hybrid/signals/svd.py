@@ -8,9 +8,10 @@ from pydantic import Field
 from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from kgenre.encoders.dots import dots
 from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
-from .base import Moves, Signal, SignalConfig
+from .base import Moves, Signal, SignalConfig, silence
 from .features import fact_columns, fact_features, facts_cosine, text_column, text_cosine
 from .products import DENSE_ITEMS
 from .split import LARGEST, Float, Split, dense_columns, split_row
@@ -111,10 +112,8 @@ class ScaledSVD(Signal):
         return moved
 
     def score(self, histories: sparse.csr_matrix) -> FloatArray:  # noqa: D102
-        scores: FloatArray = np.asarray((histories @ self.inward) @ self.outward.T, dtype=np.float32)
-        scores[:, self.blind] = np.nan
-        scores[np.diff(histories.indptr) == 0] = np.nan
-        return scores
+        scores = dots(np.asarray(histories @ self.inward, dtype=np.float32), self.outward)
+        return silence(scores, self.blind, histories)
 
     def rows(self, history: sparse.csr_matrix) -> FloatArray:  # noqa: D102
         parts: FloatArray = (history.data[:, None] * self.inward[history.indices]) @ self.outward.T

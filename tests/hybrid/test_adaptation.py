@@ -2,6 +2,7 @@
 
 import copy
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from kgenre.hybrid import HybridRecommender
 from kgenre.hybrid.adaptation import Memory, factors_of
 from kgenre.hybrid.config import HybridConfig
 from kgenre.hybrid.recommender import rank
+from kgenre.hybrid.standing import Live
 
 
 def always(fitted: HybridRecommender, **settings: object) -> HybridRecommender:
@@ -79,7 +81,7 @@ def test_score_is_what_the_ledger_says_one_by_one_and_in_blocks(rec: HybridRecom
     many = rec.recommend_many(["u00", "ann"], k=5)
     own = many[many["user_id"] == "ann"]
     assert own["item_id"].tolist() == listed["item_id"].tolist()
-    np.testing.assert_allclose(own["score"], listed["score"])
+    np.testing.assert_allclose(own["score"], listed["score"], rtol=1e-6)
     factors = factors_of(rec.state, np.array([rec.graph.users.vocabulary.get("ann")]))
     assert factors is not None
     assert (factors != 1).any()
@@ -123,6 +125,30 @@ def test_weights_do_not_depend_on_how_events_came(rec: HybridRecommender, genre:
     never = always(genre)
     never.add_interactions([row for row in rows if (row["user_id"], row["item_id"]) != ("ann", "echo")])
     np.testing.assert_allclose(weights(rec, "ann"), weights(never, "ann"), rtol=1e-5)
+
+
+@pytest.mark.parametrize("half_life", [None, 30.0])
+def test_what_is_scored_with_the_judgements_is_what_scoring_alone_gives(
+    genre: HybridRecommender, half_life: float | None
+) -> None:
+    rec = always(genre, rate=0.1)
+    rec._live = Live(
+        replace(rec.state, config=rec.state.config.updated({"history_half_life_days": half_life}))
+    )
+    day = 86_400.0
+    for place, item in enumerate(("query", "hit", "s3", "l2", "echo", "s1")):
+        rec.add_interactions(like("ann", item, start=1e9 + place * 10 * day))
+    rec.add_interactions([{"user_id": "ann", "item_id": "l1", "weight": -1, "timestamp": 1e9 + 15 * day}])
+    standing = rec.now.standing("ann")
+    factors, ready = Memory().factors(rec.now.current, "ann", standing)
+    alone = factors_of(rec.state, np.array([rec.graph.users.vocabulary.get("ann")]))
+    assert factors is not None
+    assert alone is not None
+    assert (factors != 1).any()
+    np.testing.assert_allclose(factors, alone[0], rtol=1e-5)
+    assert len(ready) == len(rec.state.signals)
+    for signal, scores in ready.items():
+        np.testing.assert_allclose(scores, signal.score(standing.history), rtol=1e-5, atol=1e-6)
 
 
 def test_reset_gives_the_learned_weights_until_the_next_like(rec: HybridRecommender, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from kgenre.graph import KnowledgeGraph
 from kgenre.hybrid.data import SignalData
 from kgenre.hybrid.metrics import mask, top_k
 from kgenre.hybrid.signals import SIGNALS, Popularity, ScaledSVD, Signal
-from kgenre.hybrid.signals.base import keep_largest, pack, unpack
+from kgenre.hybrid.signals.base import Near, keep_largest, pack, unpack
 from kgenre.hybrid.signals.cold_gnn import ColdEncoderConfig, ColdGNNConfig
 from kgenre.hybrid.signals.gnn import GNNConfig
 from kgenre.hybrid.signals.popularity import PopularityConfig
@@ -103,6 +103,24 @@ def test_scores_have_shape_and_type(signal: Signal, histories: sparse.csr_matrix
     assert scores.dtype == np.float32
     assert not np.isinf(scores).any()
     assert signal.score(histories[:0]).shape == (0, histories.shape[1])
+
+
+def test_histories_that_are_nearly_the_same_have_the_scores_that_each_has_alone(
+    signal: Signal, histories: sparse.csr_matrix
+):
+    liked = np.flatnonzero(np.diff(histories.indptr) > 3)[0]
+    first = histories[[liked]]
+    # One item less, two that turn, and one that is new; then nothing of it is left.
+    few = first.toarray().repeat(3, axis=0)
+    few[0, first.indices[0]] = 0.0
+    few[1, first.indices[1:3]] *= -1.0
+    few[2, np.flatnonzero(few[2] == 0)[0]] = 1.0
+    for others in (few, np.zeros_like(few)):
+        changes = sparse.csr_matrix(others - first.toarray())
+        near = Near(first, changes, sparse.csr_matrix(np.concatenate((first.toarray(), others))))
+        np.testing.assert_allclose(
+            signal.score_near(near), signal.score(near.histories), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_scores_leave_the_histories_as_they_are(signal: Signal, histories: sparse.csr_matrix):
