@@ -10,6 +10,7 @@ are hubs. What the fit finds in it means nothing; what it takes does: wall and C
 
 import argparse
 import json
+import logging
 import os
 import platform
 import resource
@@ -67,6 +68,7 @@ def graph(millions: float, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame, p
 def one(millions: float, preset: str, signals: list[str]) -> dict[str, Any]:
     """Make a graph and fit on it, here."""
     os.environ["KGENRE_PROGRESS"] = "0"
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     import kgenre
     from kgenre.hybrid import HybridConfig
 
@@ -120,10 +122,10 @@ def main() -> None:
         command += ["--signals", *options.signals] if options.signals else []
         path = os.pathsep.join([os.path.dirname(os.path.abspath(__file__)), os.environ.get("PYTHONPATH", "")])
         done = subprocess.run(
-            command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
+            command, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True, check=False
         )
         if done.returncode:
-            sys.exit(f"{millions} million: {done.stderr.strip().splitlines()[-1]}")
+            sys.exit(f"{millions} million interactions: the fit has failed")
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         print(json.dumps(rows[-1]), flush=True)
         machine = {"cores": os.cpu_count(), "load": os.getloadavg()[0], "python": platform.python_version()}

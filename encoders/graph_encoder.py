@@ -129,7 +129,7 @@ class GraphEncoder:
             run.tower,
             run.epoch,
             evaluate,
-            epochs=epochs or self.config.epochs,
+            epochs=epochs or max(min(self.config.epochs, int(self.config.work / run.work)), 1),
             patience=self.config.patience,
         )
         self._state = run.state()

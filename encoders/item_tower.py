@@ -159,11 +159,16 @@ class ItemTower(torch.nn.Module):
         self.gates = torch.nn.Parameter(torch.ones(n_relations))
         self.sum = WeightedSum()
 
-    def node_vectors(self, node_text: Tensor | None) -> Tensor:
-        """Vectors of the nodes, float32 of shape (n_nodes, d)."""
+    @property
+    def tables(self) -> list[torch.nn.Parameter]:
+        """The learned rows, of items and of nodes."""
+        return [table for table in (self.item_rows, self.history_rows, self.node_rows) if table is not None]
+
+    def node_vectors(self, rows: Tensor, node_text: Tensor | None) -> Tensor:
+        """Vectors of nodes, float32 of shape (n, d), from their learned rows and texts."""
         if node_text is None or self.node_text_weight is None:
-            return self.node_rows
-        return self.node_rows + node_text @ self.node_text_weight
+            return rows
+        return rows + node_text @ self.node_text_weight
 
     def items(
         self,

@@ -1,6 +1,8 @@
 """The losses of the graph encoder."""
 
 from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +15,17 @@ from .item_tower import Adjacency, WeightedSum, normalise
 SOFTMAX_CELLS = 200_000_000
 """Beyond so many users times items the softmax is estimated from a sample of the items."""
 SOFTMAX_SAMPLES = 8192
+_AT_ONCE = 256
+"""Users whose logits are computed at once: with 8,192 items, 8 MB."""
 
+FloatArray = npt.NDArray[np.float32]
 
 Drawn = tuple[Tensor | None, Tensor | None]
+"""Items (None for all), and what their being drawn adds to their logits (or None)."""
 
 
 class Softmax:
-    """The items of the softmax, and what is added to their logits.
+    """The items of the softmax.
 
     Beyond `SOFTMAX_CELLS` the normaliser is estimated by importance sampling, half by popularity and half
     uniformly (Bengio and Senecal 2003).
@@ -43,16 +49,13 @@ class Softmax:
         if len(popularity) > SOFTMAX_SAMPLES and likes.shape[0] * len(popularity) > SOFTMAX_CELLS:
             self.probability = torch.from_numpy(0.5 * popularity / popularity.sum() + 0.5 / len(popularity))
 
-    def draw(self, bias: Tensor | None, generator: torch.Generator) -> Drawn:
-        """Items of this step (None for all), and what to add to their logits (or None)."""
+    def draw(self, generator: torch.Generator) -> Drawn:
+        """The items of this step."""
         if self.probability is None:
-            if self.items is None:
-                return None, bias
-            return self.items, None if bias is None else bias[self.items]
+            return self.items, None
         drawn = torch.multinomial(self.probability, SOFTMAX_SAMPLES, replacement=True, generator=generator)
         items = drawn if self.items is None else self.items[drawn]
-        correction = -(self.probability[drawn] * SOFTMAX_SAMPLES).log().float()
-        return items, correction if bias is None else correction + bias[items]
+        return items, -(self.probability[drawn] * SOFTMAX_SAMPLES).log().float()
 
 
 def likes_loss(
@@ -71,17 +74,61 @@ def likes_loss(
     liked = (vectors * total(scored, adjacency)).sum(1) / temperature
     if bias is not None:
         liked = liked + total(bias[:, None], adjacency)[:, 0]
-    weight = count.rsqrt()
-    losses = count * _normaliser(vectors, scored, softmax, temperature) - liked
-    loss: Tensor = (weight * losses).sum() / (weight * count).sum()
+    weight = count.rsqrt() / count.sqrt().sum()
+    normaliser = _normaliser(vectors, scored, bias, softmax, temperature, weight * count)
+    loss: Tensor = normaliser - (weight * liked).sum()
     return loss
 
 
-def _normaliser(vectors: Tensor, scored: Tensor, softmax: Drawn, temperature: float) -> Tensor:
+def _normaliser(
+    vectors: Tensor,
+    scored: Tensor,
+    bias: Tensor | None,
+    softmax: Drawn,
+    temperature: float,
+    weight: Tensor,
+) -> Tensor:
+    """The weighted sum over users of the logarithm of what the softmax divides by."""
     items, added = softmax
-    logits = (vectors / temperature) @ (scored if items is None else scored[items]).T
-    logits = logits if added is None else logits + added
-    return logits.logsumexp(1)
+    if bias is not None:
+        own = bias if items is None else bias[items]
+        added = own if added is None else added + own
+    shown = scored if items is None else scored[items]
+    total: Tensor = _LogSumExp.apply(vectors / temperature, shown, added, weight)
+    return total
+
+
+class _LogSumExp(torch.autograd.Function):
+    """``sum_i w_i log sum_j exp(x_i y_j + a_j)`` and its gradients in one go.
+
+    The products of some rows at a time stay in the processor's cache, and no matrix of users times items is ever
+    written to memory, which is what takes most of the time otherwise; the cut cross-entropy of Wijmans et al. (2025).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, added: Tensor | None, weight: Tensor) -> Tensor:
+        by_x, by_y, by_added = torch.empty_like(x), torch.zeros_like(y), y.new_zeros(len(y))
+        total = x.new_zeros((), dtype=torch.float64)
+        for start in range(0, len(x), _AT_ONCE):
+            place = slice(start, start + _AT_ONCE)
+            part = x[place] @ y.T if added is None else torch.addmm(added, x[place], y.T)
+            most = part.amax(1, keepdim=True)
+            share = part.sub_(most).exp_()
+            divisor = share.sum(1, keepdim=True)
+            total += (weight[place] * (most + divisor.log())[:, 0]).sum()
+            share.mul_(weight[place, None] / divisor)
+            torch.mm(share, y, out=by_x[place])
+            by_y.addmm_(share.T, x[place])
+            if added is not None:
+                by_added += share.sum(0)
+        ctx.save_for_backward(by_x, by_y, by_added)
+        ctx.biased = added is not None
+        return total.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
+        by_x, by_y, by_added = (gradients[0] * part for part in ctx.saved_tensors)
+        return by_x, by_y, by_added if ctx.biased else None, None
 
 
 class Knowledge:
@@ -119,12 +166,96 @@ class Knowledge:
         self.total = torch.from_numpy(similar.astype(np.float32))
         self.pairs = Adjacency.of(self.rows.T.tocsr())
 
-    def loss(self, items: Tensor, scored: Tensor, summed: Tensor, softmax: Drawn) -> Tensor:
+    @cached_property
+    def by_pair(self) -> "_ByPair":
+        """The same rows by column, to draw from."""
+        return _ByPair(self.rows)
+
+    def loss(
+        self, items: Tensor, scored: Tensor, summed: Tensor, bias: Tensor | None, softmax: Drawn
+    ) -> Tensor:
         """Mean over these of `self.items`."""
-        vectors = normalise(summed[items])
         around = (
             self.sum(self.sum(scored, self.pairs), Adjacency.of(self.rows[items.numpy()])) - scored[items]
-        )
-        expected = (vectors * around).sum(1) / self.total[items] / self.temperature
-        loss: Tensor = (_normaliser(vectors, scored, softmax, self.temperature) - expected).mean()
+        ) / self.total[items][:, None]
+        return self._between(normalise(summed[items]), around, scored, bias, softmax)
+
+    def loss_of_pairs(
+        self,
+        items: Tensor,
+        others: Tensor,
+        scored: Tensor,
+        summed: Tensor,
+        bias: Tensor | None,
+        softmax: Drawn,
+    ) -> Tensor:
+        """What `loss` is expected to be, from one item for each that `neighbours` has drawn."""
+        return self._between(normalise(summed[items]), scored[others], scored, bias, softmax)
+
+    def _between(
+        self, vectors: Tensor, around: Tensor, scored: Tensor, bias: Tensor | None, softmax: Drawn
+    ) -> Tensor:
+        weight = torch.full((len(vectors),), 1 / len(vectors))
+        normaliser = _normaliser(vectors, scored, bias, softmax, self.temperature, weight)
+        loss: Tensor = normaliser - (vectors * around).sum(1).mean() / self.temperature
         return loss
+
+    def neighbours(self, items: npt.NDArray[np.intp], generator: torch.Generator) -> npt.NDArray[np.intp]:
+        """For each of these of `self.items` another item, drawn by the cosine of their facts.
+
+        Through a pair that both have: first the pair, by what it adds to the item's cosines, then the item.
+        """
+        own = self.rows[items]
+        column = own.indices
+        adds = own.data * (self.by_pair.totals[column] - own.data)
+        place = _draw(adds, own.indptr, generator)
+        return self.by_pair.other(column[place].astype(np.int64), items, own.data[place], generator)
+
+
+class _ByPair:
+    """Items of each pair, drawn by their weight."""
+
+    def __init__(self, rows: sparse.csr_matrix) -> None:
+        columns = rows.tocsc()
+        columns.sort_indices()
+        self.n_items = rows.shape[0]
+        self.items = columns.indices
+        self.cumulated = _cumulated(columns.data)
+        self.starts = self.cumulated[columns.indptr]
+        self.totals = np.diff(self.starts)
+        pair = np.repeat(np.arange(rows.shape[1], dtype=np.int64), np.diff(columns.indptr))
+        self.keys = pair * self.n_items + columns.indices
+
+    def other(
+        self,
+        pairs: npt.NDArray[np.intp],
+        items: npt.NDArray[np.intp],
+        weights: FloatArray,
+        generator: torch.Generator,
+    ) -> npt.NDArray[np.intp]:
+        """For each pair one of its items but the given one, which has the given weight in it."""
+        own = np.searchsorted(self.keys, pairs.astype(np.int64) * self.n_items + items)
+        place = _uniform(len(pairs), generator) * (self.totals[pairs] - weights) + self.starts[pairs]
+        # Past the item itself.
+        place += np.where(place >= self.cumulated[own], weights, 0.0)
+        found = np.searchsorted(self.cumulated, place, side="right") - 1
+        return np.asarray(self.items[np.minimum(found, len(self.items) - 1)], dtype=np.intp)
+
+
+def _draw(
+    weights: npt.NDArray[np.floating[Any]], indptr: npt.NDArray[np.integer[Any]], generator: torch.Generator
+) -> npt.NDArray[np.intp]:
+    """One place of each row of a CSR structure, by weight."""
+    cumulated = _cumulated(weights)
+    starts, ends = cumulated[indptr[:-1]], cumulated[indptr[1:]]
+    place = starts + _uniform(len(starts), generator) * (ends - starts)
+    found = np.searchsorted(cumulated, place, side="right") - 1
+    return np.asarray(np.clip(found, indptr[:-1], indptr[1:] - 1), dtype=np.intp)
+
+
+def _cumulated(weights: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    return np.concatenate(([0.0], np.cumsum(np.maximum(weights, 0.0), dtype=np.float64)))
+
+
+def _uniform(n: int, generator: torch.Generator) -> npt.NDArray[np.float64]:
+    return np.asarray(torch.rand(n, dtype=torch.float64, generator=generator).numpy())

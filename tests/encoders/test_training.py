@@ -113,7 +113,7 @@ def test_likes_loss_is_the_softmax_cross_entropy(vectors: tuple[torch.Tensor, to
     scored, summed = vectors
     likes = sparse.csr_matrix(np.array([[1, 1, 0, 0, 0, 0], [0, 1, 1, 1, 1, 0]], dtype=np.float32))
     bias = torch.linspace(-1, 1, 6)
-    softmax = Softmax(likes, met_only=True).draw(bias, torch.Generator())
+    softmax = Softmax(likes, met_only=True).draw(torch.Generator())
     assert softmax[0] is not None
     assert softmax[0].tolist() == [0, 1, 2, 3, 4]
     dense = torch.from_numpy(likes.toarray())
@@ -138,7 +138,7 @@ def test_knowledge_loss_is_that_of_the_cosine_matrix(vectors: tuple[torch.Tensor
     target = torch.from_numpy((cosine / np.maximum(cosine.sum(1, keepdims=True), 1e-9))[:5]).float()
     users = torch.nn.functional.normalize(summed[:5], dim=1)
     expected = -(target * (users @ scored.T / 0.2).log_softmax(1)).sum(1).mean()
-    loss = knowledge.loss(torch.arange(5), scored, summed, (torch.arange(6), None))
+    loss = knowledge.loss(torch.arange(5), scored, summed, None, (torch.arange(6), None))
     torch.testing.assert_close(loss, expected)
 
 
@@ -149,13 +149,13 @@ def test_the_sampled_softmax_estimates_the_full_one(
     likes = sparse.csr_matrix(np.array([[1, 1, 0, 0, 1, 0], [0, 1, 1, 1, 1, 1]], dtype=np.float32))
     bias = torch.linspace(-1, 1, 6)
     generator = torch.Generator().manual_seed(0)
-    full = Softmax(likes, met_only=False).draw(bias, generator)
+    full = Softmax(likes, met_only=False).draw(generator)
     exact = likes_loss(likes, scored, summed, bias, full, 0.2)
     monkeypatch.setattr(objective, "SOFTMAX_CELLS", 11)
     monkeypatch.setattr(objective, "SOFTMAX_SAMPLES", 5)
     softmax = Softmax(likes, met_only=False)
     monkeypatch.setattr(objective, "SOFTMAX_SAMPLES", 50_000)
-    sampled = softmax.draw(bias, generator)
+    sampled = softmax.draw(generator)
     assert sampled[0] is not None
     assert len(sampled[0]) == 50_000
     torch.testing.assert_close(
