@@ -8,6 +8,7 @@ from kgenre.graph import KnowledgeGraph
 from kgenre.graph.errors import ConfigError
 
 from .config import HybridConfig
+from .signals.closed_form import MAX_ITEMS
 from .signals.products import DENSE_ITEMS
 
 GIB = 2**30
@@ -31,7 +32,7 @@ def needed(kg: KnowledgeGraph, config: HybridConfig, signals: Sequence[str]) -> 
         "likes and facts": 60 * (kg.n_interactions + kg.n_facts),
         "text vectors": 4 * texts * _TEXT * _CELL,
         "scores of the validation users": 2 * len(signals) * validated * kg.n_items * _CELL,
-        "signal cold": 7 * square if "cold" in signals else 0,
+        "signal cold": 7 * square if "cold" in signals and kg.n_items <= MAX_ITEMS else 0,
         "item-item matrices": 8 * square if kg.n_items <= DENSE_ITEMS else 0,
         "nearest items": 12 * 1000 * kg.n_items if kg.n_items > DENSE_ITEMS else 0,
     }

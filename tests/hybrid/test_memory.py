@@ -23,6 +23,11 @@ def test_a_fit_that_does_not_fit_is_refused_with_what_takes_most_and_the_remedy(
     memory.check(kg, without, without.signals, free=4 * memory.GIB)
 
 
+def test_a_signal_that_a_large_catalogue_leaves_out_asks_for_no_memory():
+    kg, config = catalogue(100_000), HybridConfig()
+    memory.check(kg, config, config.signals, free=8 * memory.GIB)
+
+
 def test_many_validation_users_are_named_where_they_are_what_takes_most():
     kg = catalogue(10_000)
     config = HybridConfig(signals=("popularity", "closed_form"))
