@@ -11,6 +11,9 @@ from .data import FloatArray, SignalData
 from .metrics import hits_of, mask, ndcg, recall, top_k
 from .signals import Signal, SignalConfig
 
+TUNED_LIKES = 3_000_000
+"""Likes beyond which settings are not looked for."""
+
 log = logging.getLogger(__name__)
 
 
@@ -98,11 +101,12 @@ def fit_signal(signal: Signal, data: SignalData, validation: Validation, tune: b
     then, if that is no good, up, as long as validation gets better by more than a standard error of the paired
     difference: a list may reach far, and most of it is never tried; what is within the noise stays as it is usually
     good. A setting that the user gave is kept. Settings of facts are not tried where there are none, nor those of text.
+    Of more than `TUNED_LIKES` likes a fit takes minutes, and the settings stay as they are.
     """
     if tune:
         signal = signal.prepared(data, validation.full)
     best = _fitted(signal, data, validation)
-    if not tune:
+    if not tune or data.likes.nnz > TUNED_LIKES:
         return best
     given = set(signal.config.model_fields_set)
     for start in type(signal).starts:

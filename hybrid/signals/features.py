@@ -13,12 +13,10 @@ from kgenre.graph.features import fact_features as features_of
 from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
 from .base import Moves
-from .products import DENSE_ITEMS, affordable, largest_products, nearest_vectors, without_diagonal
+from .products import DENSE_ITEMS, MOST_TERMS, affordable, largest_products, nearest_vectors, without_diagonal
 
 NEIGHBOURS = 100
 """Of each item, where a catalogue is too large for a whole item-item matrix."""
-MOST_TERMS = 2e9
-"""Terms that a product of fact features adds up at most: about a minute."""
 WORD = re.compile(r"\w+")
 
 

@@ -10,8 +10,8 @@ from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
 from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, dense
 from .changed_rows import empty_rows, largest, with_rows
-from .features import MOST_TERMS, fact_columns, fact_features, facts_changed
-from .products import DENSE_ITEMS, affordable, largest_products
+from .features import fact_columns, fact_features, facts_changed
+from .products import DENSE_ITEMS, MOST_TERMS, affordable, largest_products
 from .split import Float, Split, dense_columns, split_row
 from .together import Together, liked_together, some_together, together_now
 

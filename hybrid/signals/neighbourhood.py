@@ -59,12 +59,17 @@ def neighbourhood_form(
     near = largest_products(sparse.csr_matrix(unit.T)[items], unit, k, with_prior, items)
     values = np.zeros(near.nnz, dtype=np.float32)
     place = np.full(n, -1, dtype=np.int64)
+    mark = np.zeros(root.shape[0], dtype=np.int64)
     for row, item in enumerate(bar(items, desc="closed form", unit="item")):
         own = slice(near.indptr[row], near.indptr[row + 1])
         neighbours = near.indices[own]
         if not len(neighbours):
             continue
         likes = columns[:, np.append(neighbours, item)]
+        # A user is named by the place of one of their likes: no step is as long as there are users.
+        mark[likes.indices] = np.arange(likes.nnz)
+        named = (likes.data, mark[likes.indices], likes.indptr)
+        likes = sparse.csc_matrix(named, shape=(likes.nnz, likes.shape[1]))
         gram: FloatArray = (likes.T @ likes).toarray()
         system, target = gram[:-1, :-1], gram[:-1, -1].copy()
         known = slice(prior_of.indptr[row], prior_of.indptr[row + 1])

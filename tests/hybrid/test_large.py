@@ -16,10 +16,11 @@ from kgenre.hybrid.signals import (
     closed_form,
     features,
     multihop,
+    products,
 )
 from kgenre.hybrid.signals.base import Moves, dense, keep_largest
 from kgenre.hybrid.signals.neighbourhood import neighbourhood_form
-from kgenre.hybrid.signals.products import affordable, largest_products, nearest_vectors
+from kgenre.hybrid.signals.products import affordable, largest_products, nearest_vectors, thinned
 
 
 @pytest.fixture
@@ -99,6 +100,39 @@ def test_the_nearest_vectors_are_those_of_the_whole_product():
     np.fill_diagonal(whole, 0)
     expected = keep_largest(sparse.csr_matrix(whole**2), 9)
     np.testing.assert_allclose(nearest_vectors(vectors, 9, 2.0).toarray(), expected.toarray(), rtol=1e-5)
+
+
+def test_nearest_vectors_of_many_are_found_in_the_nearest_cells(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((40, 16))
+    vectors = centres[rng.integers(40, size=3_000)] + 0.4 * rng.standard_normal((3_000, 16))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    vectors[[5, 2_000]] = 0.0
+    exact = nearest_vectors(vectors, 10, 2.0)
+    monkeypatch.setattr(products, "SEARCHED_ITEMS", 1_000)
+    found = nearest_vectors(vectors, 10, 2.0)
+    assert (found.diagonal() == 0).all()
+    assert np.diff(found.indptr).max() <= 10
+    assert found[[5, 2_000]].nnz == found[:, [5, 2_000]].nnz == 0
+    same = found.multiply(exact > 0)
+    np.testing.assert_allclose(same.data, exact.multiply(found > 0).data, rtol=1e-4)
+    assert same.nnz > 0.97 * exact.nnz
+
+
+def test_hubs_are_stood_for_by_a_sample_with_the_same_expectation():
+    rng = np.random.default_rng(0)
+    likes = sparse.random(60, 400, 0.01, format="lil", random_state=0, dtype=np.float32)
+    likes[:3] = 1.0
+    likes = sparse.csr_matrix(likes)
+    uses = rng.integers(1, 5, 60)
+    assert thinned(likes, uses, float(uses @ np.diff(likes.indptr))) is likes
+    few = thinned(likes, uses, 1_000.0)
+    length = np.diff(few.indptr)
+    assert uses @ length <= 1_000
+    np.testing.assert_array_equal(length[3:], np.diff(likes.indptr)[3:])
+    assert length[0] == length[1] == length[2] > 10
+    np.testing.assert_allclose(few.sum(axis=1), likes.sum(axis=1), rtol=1e-5)
+    assert (few[:3] > 0).multiply(likes[:3] > 0).nnz == few[:3].nnz
 
 
 def test_of_equal_entries_the_lower_columns_are_kept():

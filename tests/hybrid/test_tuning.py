@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from kgenre.encoders import GraphEncoderConfig
+from kgenre.hybrid import tuning
 from kgenre.hybrid.data import SignalData
 from kgenre.hybrid.signals import GNN, ClosedForm, MultiHop, Popularity, gnn
 from kgenre.hybrid.signals.closed_form import ClosedFormConfig
@@ -51,6 +52,17 @@ class Counted(MultiHop):
     def fit(self, data: SignalData) -> "Counted":
         self.tried.append(self.config)
         return super().fit(data)
+
+
+def test_of_many_likes_settings_are_not_looked_for(
+    split: tuple[SignalData, Validation], monkeypatch: pytest.MonkeyPatch
+):
+    data, validation = split
+    for most, several in ((data.likes.nnz, True), (data.likes.nnz - 1, False)):
+        monkeypatch.setattr(tuning, "TUNED_LIKES", most)
+        Counted.tried.clear()
+        fit_signal(Counted(), data, validation, tune=True)
+        assert (len(Counted.tried) > 1) == several
 
 
 def test_settings_of_facts_are_not_tried_where_there_are_none(split: tuple[SignalData, Validation]):
