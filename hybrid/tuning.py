@@ -103,10 +103,11 @@ def fit_signal(signal: Signal, data: SignalData, validation: Validation, tune: b
     good. A setting that the user gave is kept. Settings of facts are not tried where there are none, nor those of text.
     Of more than `TUNED_LIKES` likes a fit takes minutes, and the settings stay as they are.
     """
+    tune = tune and data.likes.nnz <= TUNED_LIKES
     if tune:
         signal = signal.prepared(data, validation.full)
     best = _fitted(signal, data, validation)
-    if not tune or data.likes.nnz > TUNED_LIKES:
+    if not tune:
         return best
     given = set(signal.config.model_fields_set)
     for start in type(signal).starts:
