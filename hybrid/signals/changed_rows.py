@@ -1,6 +1,7 @@
 """An item-item matrix of nearest neighbours after a change: most rows are the old ones, moved."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,23 @@ from .base import keep_largest
 Places = npt.NDArray[np.int64]
 _TIE = np.float32(1e-5)
 """Relative difference up to which two values may change places: products of other blocks round otherwise."""
+
+
+def runs(items: Places) -> list[tuple[int, int, int]]:
+    """Items that have moved together: where each run was, where it is, and its length."""
+    here = np.flatnonzero(items >= 0)
+    place = items[here]
+    breaks = np.flatnonzero((np.diff(here) != 1) | (np.diff(place) != 1)) + 1
+    starts, ends = [0, *breaks.tolist()], [*breaks.tolist(), len(here)]
+    return [(int(here[a]), int(place[a]), b - a) for a, b in zip(starts, ends, strict=True) if b > a]
+
+
+def moved_rows(table: FloatArray, items: Places, n: int) -> FloatArray:
+    """A table of one row an item after a change; rows of new items are not filled in."""
+    moved = np.empty((n, table.shape[1]), dtype=table.dtype)
+    for start, to, length in runs(items):
+        moved[to : to + length] = table[start : start + length]
+    return moved
 
 
 def empty_rows(n_rows: int, n_items: int) -> sparse.csr_matrix:
@@ -41,25 +59,43 @@ def with_rows(
     fresh
         These rows, CSR of shape (len(rows), items now).
     """
-    n = fresh.shape[1]
+    n, before = fresh.shape[1], len(items)
+    if not len(rows) and np.array_equal(items, np.arange(n)):
+        return matrix
     own = np.full(n, -1, dtype=np.int64)
     here = np.flatnonzero(items >= 0)
     own[items[here]] = here
-    own[rows] = len(matrix.indptr) - 1 + np.arange(len(rows))
+    own[rows] = before + np.arange(len(rows))
     lengths = np.concatenate((np.diff(matrix.indptr), np.diff(fresh.indptr)))
-    first = np.concatenate((matrix.indptr[:-1], matrix.indptr[-1] + fresh.indptr[:-1]))
-    # Rows that follow each other before and after are copied in one piece.
-    breaks = np.flatnonzero(np.diff(own) != 1) + 1
-    starts, ends = np.concatenate(([0], breaks)), np.concatenate((breaks, [n]))
+    # Rows that follow each other, before and after, are copied in one piece.
+    breaks = np.flatnonzero((np.diff(own) != 1) | (own[1:] == before)) + 1
+    columns = moved_places(matrix.indices, items)
     data, indices = [], []
-    columns = np.concatenate((items.astype(np.int32)[matrix.indices], fresh.indices.astype(np.int32)))
-    values = np.concatenate((matrix.data, fresh.data))
-    for start, end in zip(own[starts].tolist(), own[ends - 1].tolist(), strict=True):
-        piece = slice(first[start], first[end] + lengths[end])
-        data.append(values[piece])
-        indices.append(columns[piece])
-    ends_of = np.concatenate(([0], np.cumsum(lengths[own])))
-    return sparse.csr_matrix((np.concatenate(data), np.concatenate(indices), ends_of), shape=(n, n))
+    for start, end in zip(own[[0, *breaks]].tolist(), own[[*(breaks - 1), n - 1]].tolist(), strict=True):
+        if start < before:
+            piece = slice(matrix.indptr[start], matrix.indptr[end + 1])
+            data.append(matrix.data[piece])
+            indices.append(columns[piece])
+        else:
+            piece = slice(fresh.indptr[start - before], fresh.indptr[end - before + 1])
+            data.append(fresh.data[piece])
+            indices.append(fresh.indices[piece])
+    ends = np.concatenate(([0], np.cumsum(lengths[own])))
+    return sparse.csr_matrix((np.concatenate(data), np.concatenate(indices), ends), shape=(n, n))
+
+
+def moved_places(indices: npt.NDArray[Any], items: Places) -> npt.NDArray[Any]:
+    """``items[indices]``, in the type of the indices."""
+    shift = np.diff(items - np.arange(len(items)), prepend=0)
+    at = np.flatnonzero(shift)
+    if not len(at):
+        return indices
+    if len(at) == 1:
+        # One new item, which is the rule: far cheaper than a look-up of each.
+        step: npt.NDArray[Any] = (indices >= at[0]) * indices.dtype.type(shift[at[0]])
+        return np.asarray(indices + step)
+    places: npt.NDArray[Any] = items.astype(indices.dtype)[indices]
+    return places
 
 
 def largest(block: FloatArray, k: int) -> sparse.csr_matrix:
@@ -100,16 +136,18 @@ def nearest_after(
         The k largest of some items' rows, made anew: CSR of shape (n, items now).
     """
     n, lengths = columns.shape[0], np.diff(matrix.indptr)
-    here = items >= 0
+    here = np.flatnonzero(items >= 0)
+    before = np.full(n, -1, dtype=np.int64)
+    before[items[here]] = here
     fresh = np.zeros(n, dtype=bool)
     fresh[changed] = True
     lost = np.ones(len(items), dtype=bool)
     lost[here] = fresh[items[here]]
-    start = np.repeat(np.arange(len(items)), lengths)
-    held = lost[matrix.indices]
-    # By row of before: what a full row did not hold is at most the least that it held.
-    n_lost = np.bincount(start[held], minlength=len(items))
-    least = np.zeros(len(items), dtype=np.float32)
+    # Of each row that was: how much of it is lost, and, where it was full, the most that what it did not hold can be.
+    n_lost, least = np.zeros(len(items), dtype=np.int64), np.zeros(len(items), dtype=np.float32)
+    if lost.any():
+        held = np.flatnonzero(lost[matrix.indices])
+        n_lost = np.bincount(np.searchsorted(matrix.indptr, held, side="right") - 1, minlength=len(items))
     if matrix.nnz:
         least[lengths > 0] = np.minimum.reduceat(matrix.data, matrix.indptr[:-1][lengths > 0])
         least[lengths < k] = 0.0
@@ -117,29 +155,32 @@ def nearest_after(
     bar[items[here]], was_lost[items[here]] = least[here], n_lost[here]
     row = np.repeat(np.arange(n), np.diff(columns.indptr))
     above = columns.data > bar[row] * (1 + _TIE)
-    n_above = np.bincount(row[above], minlength=n)
     tied = ~above & (columns.data >= bar[row] * (1 - _TIE)) & (bar[row] > 0)
+    n_above = np.bincount(row[above], minlength=n)
     anew = fresh | ((bar > 0) & (n_above < was_lost))
     anew[row[tied]] = True
     merged = ~anew & ((was_lost > 0) | (n_above > 0))
     # What stays of these rows, and what comes into them.
-    ends = items[start]
-    old = merged[ends] & (ends >= 0) & ~held
-    new = merged[row] & above
+    there = np.flatnonzero(merged)
+    place = np.cumsum(merged) - 1
+    old = matrix[before[there]]
+    stays = ~lost[old.indices]
+    comes = above & merged[row]
     both = sparse.csr_matrix(
         (
-            np.concatenate((matrix.data[old], columns.data[new])),
+            np.concatenate((old.data[stays], columns.data[comes])),
             (
-                np.concatenate((ends[old], row[new])),
-                np.concatenate((items[matrix.indices[old]], changed[columns.indices[new]])),
+                np.concatenate(
+                    (np.repeat(np.arange(len(there)), np.diff(old.indptr))[stays], place[row[comes]])
+                ),
+                np.concatenate((items[old.indices[stays]], changed[columns.indices[comes]])),
             ),
         ),
-        shape=(n, n),
+        shape=(len(there), n),
     )
-    rows = np.flatnonzero(merged | anew)
     remade = np.flatnonzero(anew)
-    place = np.empty(len(rows), dtype=np.int64)
-    place[merged[rows]] = np.arange(int(merged.sum()))
-    place[anew[rows]] = int(merged.sum()) + np.arange(len(remade))
-    parts = [keep_largest(sparse.csr_matrix(both[np.flatnonzero(merged)]), k), rows_of(remade)]
-    return with_rows(matrix, items, rows, sparse.csr_matrix(sparse.vstack(parts, format="csr"))[place])
+    parts = [keep_largest(both, k), rows_of(remade)]
+    rows = np.concatenate((there, remade))
+    order = np.argsort(rows)
+    found = sparse.csr_matrix(sparse.vstack(parts, format="csr"))[order]
+    return with_rows(matrix, items, rows[order], found)

@@ -86,8 +86,8 @@ def _changed(
         item = matrix.row.astype(np.int64) if item_of is None else item_of[matrix.row]
         pairs.append((item, key))
     width = len(names) * after.n_nodes + 2
-    one, two = ((item + 1) * width + key + 1 for item, key in pairs)
-    changed = np.setxor1d(one, two)
+    one, two = (np.sort((item + 1) * width + key + 1) for item, key in pairs)
+    changed = np.empty(0, dtype=np.int64) if np.array_equal(one, two) else np.setxor1d(one, two)
     changed_items, changed_keys = changed // width - 1, changed % width - 1
     touched = np.zeros(after.n_items, dtype=bool)
     for item, key in pairs:

@@ -100,7 +100,8 @@ class MultiHop(ItemSimilaritySignal):
 
     def _of(self, similarity: sparse.csr_matrix) -> Self:
         self.similarity = similarity
-        self.blind = np.bincount(similarity.indices, minlength=similarity.shape[1]) == 0
+        self.blind = np.ones(similarity.shape[1], dtype=bool)
+        self.blind[similarity.indices] = False
         return self
 
     def _scales(self, data: SignalData) -> npt.NDArray[np.float64]:

@@ -9,7 +9,7 @@ from scipy import sparse
 from kgenre.hybrid.data import FloatArray, SignalData
 
 from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, keep_largest
-from .changed_rows import empty_rows, largest, nearest_after
+from .changed_rows import empty_rows, largest, moved_rows, nearest_after, runs
 from .features import NEIGHBOURS, text_neighbours, unit
 from .products import DENSE_ITEMS
 
@@ -38,6 +38,8 @@ class TextCosine(ItemSimilaritySignal):
 
     centre: FloatArray | None = None
     """float32 of shape (d,), or (0,) where there was no text; None in a model that was saved without."""
+    _vectors: FloatArray | None = None
+    """The texts' directions from there, rows of 0 where there is none; kept from change to change."""
 
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         self.centre = _centre(data)
@@ -61,13 +63,21 @@ class TextCosine(ItemSimilaritySignal):
             moved.blind = np.ones(n, dtype=bool)
             return moved
         moved.blind = np.isnan(texts[:, 0])
-        vectors = np.nan_to_num(unit(texts - centre if len(centre) else texts))
         k = self._k(n)
         if since is None or since.data.item_text is None or k != self._k(since.data.n_items):
-            moved.similarity = self._nearest(vectors, np.arange(n))
+            moved._vectors = _directions(texts, centre)
+            moved.similarity = self._nearest(moved._vectors, np.arange(n))
             return moved
-        old = sparse.csr_matrix(self.similarity)
         changed = _changed(since.data.item_text, texts, since.items)
+        if self._vectors is None:
+            vectors = _directions(texts, centre)
+        elif not len(changed) and np.array_equal(since.items, np.arange(n)):
+            return self
+        else:
+            vectors = moved_rows(self._vectors, since.items, n)
+            vectors[changed] = _directions(texts[changed], centre)
+        moved._vectors = vectors
+        old = sparse.csr_matrix(self.similarity)
         cosines = vectors @ vectors[changed].T
         cosines[changed, np.arange(len(changed))] = 0.0
         columns = sparse.csr_matrix(np.maximum(cosines, 0.0) ** self.config.power)
@@ -108,12 +118,15 @@ def _centre(data: SignalData) -> FloatArray:
     return np.asarray(data.item_text[known].mean(axis=0) if known.any() else np.empty(0), dtype=np.float32)
 
 
+def _directions(texts: FloatArray, centre: FloatArray) -> FloatArray:
+    return np.nan_to_num(unit(texts - centre if len(centre) else texts))
+
+
 def _changed(before: FloatArray, after: FloatArray, items: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Items of now that are new or whose text is another."""
-    here = np.flatnonzero(items >= 0)
-    own = items[here]
-    # A text and its first component are there together.
-    same = ((before[here] == after[own]).all(axis=1)) | (np.isnan(before[here, 0]) & np.isnan(after[own, 0]))
     changed = np.ones(len(after), dtype=bool)
-    changed[own] = ~same
+    for start, to, length in runs(items):
+        # By bits, in which no text (NaN) is like no text.
+        was, now = before[start : start + length].view(np.int32), after[to : to + length].view(np.int32)
+        changed[to : to + length] = (was != now).any(axis=1)
     return np.flatnonzero(changed)
