@@ -136,6 +136,8 @@ class HybridConfig(BaseModel):
     """What a user liked counts half for every such time that it is older than their newest like; None: all alike."""
     review_weight: float = Field(0.5, ge=0)
     """What is said of an item counts so much in its text vector as its own text does; see `kgenre.hybrid.spoken`."""
+    search: Literal["auto", "exact", "approximate"] = "auto"
+    """Whether a list is searched for or every item scored; see `kgenre.hybrid.searching`."""
     refit: RefitConfig = RefitConfig()
     adaptation: AdaptationConfig = AdaptationConfig()
     text_encoder: TextEncoderConfig = TextEncoderConfig()

@@ -1,0 +1,163 @@
+"""Lists that are searched for, against those of scoring every item."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from kgenre.graph import KnowledgeGraph
+from kgenre.hybrid import nearest, search
+from kgenre.hybrid.config import HybridConfig
+from kgenre.hybrid.forms import Opinions, form_of
+from kgenre.hybrid.fusion import standardise
+from kgenre.hybrid.ranking import rank
+from kgenre.hybrid.search import Search
+from kgenre.hybrid.signals import SIGNALS, Signal
+from kgenre.hybrid.state import FitReport, ModelState, single_history
+
+N_ITEMS, N_USERS, TOPICS = 3_000, 60, 25
+NAMES = ("multihop", "closed_form", "popularity", "svd", "gnn", "facts", "cold_gnn", "similarity")
+
+
+def _signal(name: str, topic: np.ndarray, rng: np.random.Generator) -> Signal:
+    """A signal of random but plausible content: items of a topic are alike."""
+    n = len(topic)
+    blind = rng.random(n) < (0.3 if name != "gnn" else 0.0)
+
+    def vectors(d: int) -> np.ndarray:
+        found = rng.standard_normal((TOPICS, d))[topic] + 0.7 * rng.standard_normal((n, d))
+        return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+    signal = SIGNALS[name]()
+    if name == "popularity":
+        return signal.restore({"counts": rng.pareto(1.2, n).round(), "times": np.array([np.nan, np.nan])})
+    if name == "svd":
+        return signal.restore({"inward": vectors(9), "outward": vectors(9), "blind": blind})
+    if name == "similarity":
+        return signal.restore({"vectors": vectors(6), "blind": blind})
+    if name in ("gnn", "cold_gnn"):
+        arrays = {"blind": blind} | ({"basis": np.zeros((n, 1), np.float32)} if name == "cold_gnn" else {})
+        for seed in range(2 if name == "gnn" else 1):
+            arrays |= {f"{seed}.item_vectors": vectors(8), f"{seed}.history_vectors": vectors(8)}
+            arrays |= {f"{seed}.best_epoch": np.array(1), f"{seed}.validation_ndcg": np.array(np.nan)}
+            if name == "cold_gnn":
+                arrays[f"{seed}.item_vectors"][blind] = np.nan
+                arrays[f"{seed}.item_bias"] = rng.standard_normal(n).astype(np.float32)
+        return signal.restore(arrays)
+    table = sparse.random(n, n, 0.01, format="coo", random_state=rng, dtype=np.float32)
+    kept = (topic[table.row] == topic[table.col]) | (rng.random(table.nnz) < 0.1)
+    table = sparse.coo_matrix((table.data[kept], (table.row[kept], table.col[kept])), shape=(n, n)).tocsr()
+    signal.similarity, signal.blind = table, blind
+    return signal
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> ModelState:
+    """A model of signals of every form, with cold items, blind items and dislikes."""
+    rng = np.random.default_rng(3)
+    topic = rng.integers(TOPICS, size=N_ITEMS)
+    rows, columns, values = [], [], []
+    for user in range(N_USERS):
+        n = int(rng.integers(1, 40))
+        own = np.flatnonzero(np.isin(topic, rng.choice(TOPICS, 3)))
+        items = rng.choice(own, min(n, len(own)), replace=False)
+        rows += [user] * len(items)
+        columns += items.tolist()
+        values += np.where(rng.random(len(items)) < 0.2, -1.0, 1.0).tolist()
+    histories = sparse.csr_matrix((values, (rows, columns)), shape=(N_USERS, N_ITEMS), dtype=np.float32)
+    ids = [f"i{item:05}" for item in range(N_ITEMS)]
+    frame = pd.DataFrame(
+        {"user_id": [f"u{row:03}" for row in rows], "item_id": [ids[c] for c in columns], "weight": values}
+    )
+    kg = KnowledgeGraph.from_frames(frame, items=pd.DataFrame({"item_id": ids}))
+    config = HybridConfig(signals=NAMES, fusion={"method": "fixed", "weights": dict.fromkeys(NAMES, 1.0)})
+    return ModelState(
+        config=config,
+        kg=kg,
+        signals=tuple(_signal(name, topic, rng) for name in NAMES),
+        weights=np.array([0.4, 0.6, 0.1, 0.3, 1.0, 0.2, 0.0, 0.3]),
+        histories=histories,
+        seen=kg.seen,
+        report=FitReport(pd.DataFrame(), {}),
+        cold_weights=np.array([0.0, 0.1, 0.0, 0.0, 0.2, 0.3, 0.9, 0.0]),
+        cold=rng.random(N_ITEMS) < 0.4,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that of three thousand items most are left out of sight."""
+    monkeypatch.setattr(nearest, "FOUND", 200)
+    monkeypatch.setattr(search, "FOUND", 200)
+    monkeypatch.setattr(search, "_TABLE", 20)
+
+
+def _compare(state: ModelState, found: Search, row: sparse.csr_matrix, k: int = 20) -> float:
+    """Share of the places that are those of the exact list; scores must be those of scoring every item."""
+    seen = row.indices.astype(np.int64)
+    exact = rank(state, row, abs(row), k)
+    best = found.best(state, row, seen, k, seen)
+    assert best is not None
+    items, scores = best
+    np.testing.assert_allclose(scores, state.score(row, abs(row))[0, items], rtol=1e-5, atol=1e-5)
+    assert not np.isin(items, seen).any()
+    assert (np.diff(scores) <= 0).all()
+    return float(np.isin(items, exact.items[0]).mean())
+
+
+def test_means_and_deviations_are_those_over_all_items(catalogue: ModelState):
+    forms = [form_of(signal) for signal in catalogue.signals]
+    for row in (catalogue.histories[user] for user in range(10)):
+        opinions = Opinions(forms, row, row.indices.astype(np.int64))
+        found = opinions.standard(np.arange(N_ITEMS))
+        for signal, values, (mean, scale) in zip(catalogue.signals, found, opinions.moments, strict=True):
+            exact = standardise(signal.score(row), abs(row))
+            np.testing.assert_allclose(mean, exact.mean[0], rtol=1e-5, atol=1e-6, err_msg=signal.name)
+            np.testing.assert_allclose(1 / scale, exact.deviation[0], rtol=1e-5, err_msg=signal.name)
+            np.testing.assert_allclose(values, exact.values[0], rtol=1e-5, atol=1e-5, err_msg=signal.name)
+
+
+def test_a_searched_list_is_the_exact_one(catalogue: ModelState):
+    found = Search.of(catalogue)
+    shares = [_compare(catalogue, found, catalogue.histories[user]) for user in range(N_USERS)]
+    assert np.mean(shares) >= 0.99
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_the_weights_a_searched_list_is_as_good_as_the_exact_one(
+    catalogue: ModelState, data: st.DataObject
+):
+    weight = st.sampled_from([0.0, 0.01, 0.2, 1.0, 3.0])
+    weights = np.array(data.draw(st.lists(weight, min_size=len(NAMES), max_size=len(NAMES))))
+    cold_weights = np.array(data.draw(st.lists(weight, min_size=len(NAMES), max_size=len(NAMES))))
+    likes = data.draw(st.lists(st.integers(0, N_ITEMS - 1), unique=True, min_size=1, max_size=30))
+    dislikes = data.draw(st.lists(st.sampled_from(likes), unique=True, max_size=len(likes)))
+    row = single_history(N_ITEMS, sorted({*likes} - {*dislikes}), dislikes)
+    if not weights.any():
+        return
+    state = replace(catalogue, weights=weights, cold_weights=cold_weights)
+    exact = rank(state, row, abs(row), 20)
+    searched = rank(state, row, abs(row), 20, search=Search.of(state))
+    # Of equal scores either may be listed.
+    close = np.isclose(searched.scores, exact.scores, rtol=1e-5, atol=1e-5)
+    assert close.mean() >= 0.9
+
+
+def test_an_earlier_index_serves_other_weights(catalogue: ModelState):
+    """As adaptation has them."""
+    found = Search.of(catalogue)
+    rng = np.random.default_rng(0)
+    shares = []
+    for user in range(N_USERS):
+        factors = np.exp(rng.uniform(-2, 2, len(NAMES)))
+        state = replace(
+            catalogue, weights=catalogue.weights * factors, cold_weights=catalogue.cold_weights * factors
+        )
+        assert found.following(state) is found
+        shares.append(_compare(state, found, catalogue.histories[user]))
+    assert np.mean(shares) >= 0.99
