@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from .knowledge_graph import Facts, Interactions, KnowledgeGraph, NodeTable
+from .merging import carry_matrices
 from .vocabulary import Vocabulary
 
 BoolArray = npt.NDArray[np.bool_]
@@ -152,7 +153,9 @@ def without_facts(
     pairs = wanted.head.astype(np.int64) * kg.n_nodes + wanted.tail
     left = _facts(wanted, ~np.isin(pairs, heads * kg.n_nodes + tails))
     facts = (left if part.relation == relation else part for part in kg.facts)
-    return replace(kg, facts=tuple(part for part in facts if len(part)))
+    changed = replace(kg, facts=tuple(part for part in facts if len(part)))
+    carry_matrices(kg, changed)
+    return changed
 
 
 def _rows(table: NodeTable, keep: BoolArray) -> NodeTable:

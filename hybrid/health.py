@@ -120,7 +120,7 @@ def absorbed(state: ModelState, encoder: TextEncoder, weights: bool = False) -> 
     number of items that facts are rare among included.
     With `weights` the trained ones are trained again too, as long as before.
     """
-    data = SignalData.from_graph(state.kg, *text_vectors(state.kg, encoder))
+    data = SignalData.from_graph(state.kg, *text_vectors(state.kg, encoder, state.signals))
 
     def again(signal: Signal) -> Signal:
         if isinstance(signal, TextCosine):

@@ -148,7 +148,7 @@ def changed(state: ModelState, kg: KnowledgeGraph, encoder: TextEncoder, whole: 
     weights = (
         tables if drift.weights is drift.tables else _moved_likes(drift.weights, kg, moves.items, carried)
     )
-    texts = text_vectors(kg, encoder, None if whole else before)
+    texts = text_vectors(kg, encoder, state.signals, None if whole else before)
     data = SignalData.from_graph(kg, *texts).having_learned(tables.matrix)
     if moves.since is not None and same_likes:
         assert data.learned is not None
@@ -199,8 +199,8 @@ _SMALL = ("fact_features", "unit_texts")
 def _data(state: ModelState, encoder: TextEncoder) -> SignalData:
     """What the signals of a state stand on, kept with its graph."""
     kept = state.kg._cache.get(_DATA)
-    if kept is None or kept[0] is not encoder or kept[1] is not state.drift.tables.matrix:
-        data = SignalData.from_graph(state.kg, *text_vectors(state.kg, encoder))
+    if kept is None or kept[0] != _made_of(state, encoder) or kept[1] is not state.drift.tables.matrix:
+        data = SignalData.from_graph(state.kg, *text_vectors(state.kg, encoder, state.signals))
         kept = _keep(state, data.having_learned(state.drift.tables.matrix), encoder)
     found: SignalData = kept[2]
     return found
@@ -211,8 +211,13 @@ def _keep(state: ModelState, data: SignalData, encoder: TextEncoder) -> tuple[An
     light = replace(data, learned=None).having_learned(likes)
     # One dictionary, which the data with the learned likes shares.
     light._knowledge.update((key, data._knowledge[key]) for key in _SMALL if key in data._knowledge)
-    state.kg._cache[_DATA] = kept = encoder, likes, light
+    state.kg._cache[_DATA] = kept = _made_of(state, encoder), likes, light
     return kept
+
+
+def _made_of(state: ModelState, encoder: TextEncoder) -> tuple[Any, ...]:
+    """What data of one graph can differ by: whose vectors they hold, and of which texts."""
+    return encoder, {signal.reads for signal in state.signals}
 
 
 def _same_interactions(before: KnowledgeGraph, after: KnowledgeGraph) -> bool:

@@ -1,5 +1,6 @@
 """Vectors of a graph's texts, kept with its node tables: where one text changes, one is encoded and none looked up."""
 
+from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -12,15 +13,16 @@ from kgenre.graph import KnowledgeGraph
 from kgenre.graph.knowledge_graph import NodeTable
 
 from .data import FloatArray
+from .signals import Signal
 
 _KEPT: WeakKeyDictionary[NodeTable, tuple[TextEncoder, FloatArray | None]] = WeakKeyDictionary()
 """Of a table that some graph still has, the vectors (None where it has no text) and who made them."""
 
 
 def text_vectors(
-    kg: KnowledgeGraph, encoder: TextEncoder, before: KnowledgeGraph | None = None
+    kg: KnowledgeGraph, encoder: TextEncoder, signals: Iterable[Signal], before: KnowledgeGraph | None = None
 ) -> tuple[FloatArray | None, FloatArray | None]:
-    """What `fitting.encode_texts` gives: vectors of the items' texts (else names) and of every node's.
+    """Vectors of the items' texts (else names) and of every node's, as far as some signal reads them; else None.
 
     Parameters
     ----------
@@ -28,16 +30,23 @@ def text_vectors(
         The graph.
     encoder
         Encodes what is new.
+    signals
+        Who reads them; see `Signal.reads`.
     before
         The graph that it was before a change: vectors of texts that both have are taken over.
     """
+    reads = {signal.reads for signal in signals}
+    if reads <= {"nothing"}:
+        return None, None
     parts = []
-    for table in kg.tables[1:]:
+    for table in kg.tables[1:] if "nodes" in reads else (kg.items,):
         older = before.table(table.label) if before is not None and table.label in before.labels else None
         parts.append(_of_table(table, encoder, older))
     known = [part for part in parts if part is not None]
     if not known:
         return None, None
+    if "nodes" not in reads:
+        return parts[0], None
     vectors = np.full((kg.n_nodes, known[0].shape[1]), np.nan, dtype=np.float32)
     for table, part in zip(kg.tables[1:], parts, strict=True):
         if part is not None:
@@ -46,7 +55,7 @@ def text_vectors(
 
 
 def item_vectors(kg: KnowledgeGraph, encoder: TextEncoder) -> FloatArray | None:
-    """The first of what `text_vectors` gives."""
+    """Vectors of the items' texts (else names)."""
     return _of_table(kg.items, encoder, None)
 
 
