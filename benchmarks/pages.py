@@ -214,6 +214,23 @@ def encoding() -> str:
     return table(head, rows)
 
 
+def scale() -> str:
+    """What fits of growing synthetic graphs take."""
+    found = result("scale-default")
+    rows = [
+        [
+            f"{row['interactions'] / 1e6:.0f} M + {row['facts'] / 1e6:.1f} M",
+            f"{row['users']:,}",
+            f"{row['items']:,}",
+            f"{row['cpu_seconds'] / 60:.0f} min",
+            f"{row['wall_seconds'] / 60:.0f} min",
+            f"{row['peak_mib'] / 1024:.1f} GiB",
+        ]
+        for row in found["sizes"]
+    ]
+    return table(["likes + facts", "users", "items", "CPU", "wall", "peak memory"], rows)
+
+
 def filled(text: str, methods: str) -> str:
     """A page with its figures, given the table of all methods."""
     makers = {
@@ -225,6 +242,7 @@ def filled(text: str, methods: str) -> str:
         "serving": serving,
         "encoding": encoding,
         "graph": graph,
+        "scale": scale,
         "faithfulness": faithfulness,
     }
     return PLACE.sub(lambda match: f"{match[1]}\n{makers[match[2]]()}\n\n{match[3]}", text)

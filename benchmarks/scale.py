@@ -5,7 +5,8 @@
 Each number is a size in millions of interactions, with as many facts, a fourteenth as many users and a fortieth as many
 items. Items have a topic and a popularity that falls with its rank to the power -.8, users like three topics and have
 Pareto-distributed numbers of likes, facts are drawn by topic from a skewed distribution over entities, so that there
-are hubs. What the fit finds in it means nothing; what it takes does: wall and CPU seconds, peak memory.
+are hubs. What the fit finds in it means nothing; what it takes does: wall and CPU seconds, peak memory. Sizes that are not
+named keep the rows they have.
 """
 
 import argparse
@@ -116,22 +117,32 @@ def main() -> None:
     if options.one:
         print(json.dumps(one(options.millions[0], options.preset, options.signals)))
         return
-    rows = []
+    name = options.preset if not options.signals else "signals"
+    path = RESULTS / f"scale-{name}.json"
+    known = json.loads(path.read_text())["sizes"] if path.exists() else []
+    rows = {row["millions"]: row for row in known}
     for millions in options.millions:
         command = [sys.executable, "-P", __file__, str(millions), "--preset", options.preset, "--one"]
         command += ["--signals", *options.signals] if options.signals else []
-        path = os.pathsep.join([os.path.dirname(os.path.abspath(__file__)), os.environ.get("PYTHONPATH", "")])
+        modules = os.pathsep.join(
+            [os.path.dirname(os.path.abspath(__file__)), os.environ.get("PYTHONPATH", "")]
+        )
+        load = os.getloadavg()[0]
         done = subprocess.run(
-            command, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True, check=False
+            command, env=os.environ | {"PYTHONPATH": modules}, stdout=subprocess.PIPE, text=True, check=False
         )
         if done.returncode:
             sys.exit(f"{millions} million interactions: the fit has failed")
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
-        print(json.dumps(rows[-1]), flush=True)
-        machine = {"cores": os.cpu_count(), "load": os.getloadavg()[0], "python": platform.python_version()}
-        result = {"preset": options.preset, "signals": options.signals, **machine, "sizes": rows}
-        name = options.preset if not options.signals else "signals"
-        (RESULTS / f"scale-{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        rows[millions] = {
+            "millions": millions,
+            "load_before": load,
+            **json.loads(done.stdout.splitlines()[-1]),
+        }
+        print(json.dumps(rows[millions]), flush=True)
+        machine = {"cores": os.cpu_count(), "python": platform.python_version()}
+        sizes = [rows[size] for size in sorted(rows)]
+        result = {"preset": options.preset, "signals": options.signals, **machine, "sizes": sizes}
+        path.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
