@@ -5,7 +5,7 @@
 Each number is a size in millions of interactions, with as many facts, a fourteenth as many users and a fortieth as many
 items. Items have a topic and a popularity that falls with its rank to the power -.8, users like three topics and have
 Pareto-distributed numbers of likes, facts are drawn by topic from a skewed distribution over entities, so that there
-are hubs. What the fit finds in it means nothing; what it takes does: wall and CPU seconds, peak memory. Sizes that are not
+are hubs. What the fit finds in it means nothing; what it takes does: wall and CPU seconds, peak memory. Sizes not
 named keep the rows they have.
 """
 
