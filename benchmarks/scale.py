@@ -71,6 +71,7 @@ def one(millions: float, preset: str, signals: list[str]) -> dict[str, Any]:
     os.environ["KGENRE_PROGRESS"] = "0"
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     import kgenre
+    from kgenre.encoders import TextEncoder
     from kgenre.hybrid import HybridConfig
 
     likes, items, facts = graph(millions)
@@ -80,7 +81,7 @@ def one(millions: float, preset: str, signals: list[str]) -> dict[str, Any]:
     if signals:
         config = config.updated({"signals": signals})
     wall, cpu = time.perf_counter(), time.process_time()
-    rec = kgenre.HybridRecommender(config)
+    rec = kgenre.HybridRecommender(config, text_encoder=TextEncoder(config.text_encoder, cache=False))
     rec.fit(kg, show=False)
     row = {
         "interactions": kg.n_interactions,
