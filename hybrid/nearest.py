@@ -1,6 +1,6 @@
 """The largest inner products with very many vectors, found without computing all of them (faiss)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,10 @@ from .data import FloatArray
 
 Items = npt.NDArray[np.int64]
 _FEW = 1_000
-"""Up to this many vectors all of them are candidates."""
+"""Up to this many vectors all of them are found."""
+_FAR = 500
+"""Vectors that are always found: those with the largest coordinate, as very popular items have. A code that told such
+coordinates apart would tell the others no more."""
 _LISTS = 1_024
 """Most cells that the vectors are put into."""
 _SAMPLE = 64
@@ -42,7 +45,8 @@ class Nearest:
     """
 
     def __init__(self, vectors: Callable[[Items], FloatArray], items: Items, queries: FloatArray) -> None:
-        self.items = items
+        self._items = items
+        self._far = np.empty(0, dtype=np.int64)
         self._index: Any = None
         importance = np.sqrt((queries.astype(np.float64) ** 2).mean(axis=0))
         self._used = np.flatnonzero(importance > 0)
@@ -56,15 +60,22 @@ class Nearest:
     def find(self, query: FloatArray, n: int) -> Items:
         """Some `n` items, nearly all of the largest products with a query among them; fewer where there are fewer."""
         if self._index is None:
-            return self.items
-        _, found = self._index.search(self._queries(query[None, :]), min(n, len(self.items)))
-        items: Items = self.items[found[0][found[0] >= 0]]
-        return items
+            return self._items
+        _, found = self._index.search(self._queries(query[None, :]), min(n, len(self._items)))
+        return np.concatenate((self._far, self._items[found[0][found[0] >= 0]]))
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """How many cells are looked through, and how many there are."""
+        return (1, 1) if self._index is None else (self._index.nprobe, self._index.nlist)
 
     def _build(self, queries: FloatArray) -> None:
         import faiss
 
-        n, lists = len(self.items), min(_LISTS, int(np.sqrt(len(self.items))))
+        largest = np.concatenate([np.abs(block).max(axis=1) for block in self._blocks()])
+        far = np.argpartition(-largest, _FAR)[:_FAR]
+        self._far, self._items = self._items[far], np.delete(self._items, far)
+        n, lists = len(self._items), min(_LISTS, int(np.sqrt(len(self._items))))
         # Two coordinates a code: an odd number of them gets one more.
         size = len(self._used) + len(self._used) % 2
         coarse = faiss.IndexFlatIP(size)
@@ -75,8 +86,8 @@ class Nearest:
         rng = np.random.default_rng(0)
         sample = np.sort(rng.choice(n, min(n, _SAMPLE * lists), replace=False))
         index.train(self._coordinates(sample))
-        for start in range(0, n, _BLOCK):
-            index.add(self._coordinates(np.arange(start, min(start + _BLOCK, n))))
+        for block in self._blocks():
+            index.add(block)
         self._index = index
         best = self._best(self._queries(queries))
         cells = 1
@@ -93,17 +104,22 @@ class Nearest:
         """Places of the vectors that a search should find, int64 of shape (m, _BEST)."""
         values: FloatArray = np.empty((len(queries), 0), np.float32)
         places: Items = np.empty((len(queries), 0), np.int64)
-        for start in range(0, len(self.items), _BLOCK):
-            own = np.arange(start, min(start + _BLOCK, len(self.items)))
-            values = np.concatenate((values, queries @ self._coordinates(own).T), axis=1)
+        start = 0
+        for block in self._blocks():
+            own = np.arange(start, start := start + len(block))
+            values = np.concatenate((values, queries @ block.T), axis=1)
             places = np.concatenate((places, np.tile(own, (len(queries), 1))), axis=1)
             kept = np.argpartition(-values, _BEST, axis=1)[:, :_BEST]
             values = np.take_along_axis(values, kept, axis=1)
             places = np.take_along_axis(places, kept, axis=1)
         return places
 
+    def _blocks(self) -> Iterator[FloatArray]:
+        for start in range(0, len(self._items), _BLOCK):
+            yield self._coordinates(np.arange(start, min(start + _BLOCK, len(self._items))))
+
     def _coordinates(self, places: Items) -> FloatArray:
-        return self._even(self._vectors(self.items[places])[:, self._used] * self._scale)
+        return self._even(self._vectors(self._items[places])[:, self._used] * self._scale)
 
     def _queries(self, queries: FloatArray) -> FloatArray:
         return self._even(queries[:, self._used] / self._scale)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from .data import FloatArray
-from .forms import Fixed, Form, Opinions, Product, form_of
+from .forms import Fixed, Form, Opinions, Product, Table, form_of
 from .nearest import FOUND, Nearest
 from .state import ModelState
 
@@ -40,6 +40,8 @@ class _Coordinates:
 
     def __init__(self, forms: Sequence[Form]) -> None:
         self.forms = tuple(forms)
+        # A table that is blind for nothing has no coordinate.
+        self._telling = [not isinstance(form, Table) or bool(form.blind.any()) for form in forms]
         self._means = [
             form.moments[1].astype(np.float32) if isinstance(form, Product) else np.empty(0, np.float32)
             for form in forms
@@ -47,27 +49,27 @@ class _Coordinates:
 
     def rows(self, items: Items) -> FloatArray:
         parts = []
-        for form, mean in zip(self.forms, self._means, strict=True):
+        for form, telling, mean in zip(self.forms, self._telling, self._means, strict=True):
             if isinstance(form, Product):
                 own = form.rows(items)
                 own[~form.blind[items]] -= mean
                 parts.append(own)
-            else:
+            elif telling:
                 column = form.values if isinstance(form, Fixed) else form.blind
                 parts.append(column[items].astype(np.float32)[:, None])
         return np.concatenate(parts, axis=1)
 
     def query(self, opinions: Opinions, weights: Float) -> FloatArray:
         parts = []
-        for form, own, (mean, scale), weight, middle in zip(
-            self.forms, opinions.queries, opinions.moments, weights, self._means, strict=True
+        for signal, (form, own, (mean, scale)) in enumerate(
+            zip(self.forms, opinions.queries, opinions.moments, strict=True)
         ):
+            factor = weights[signal] * scale
             if isinstance(form, Product):
-                vector = np.zeros(len(middle)) if own is None else weight * scale * own
-            else:
+                parts.append(np.zeros(len(self._means[signal])) if own is None else factor * own)
+            elif self._telling[signal]:
                 # A blind item lacks what the others' 0 counts.
-                vector = np.array([weight * scale * (1.0 if isinstance(form, Fixed) else mean)])
-            parts.append(vector)
+                parts.append(np.array([factor * (1.0 if isinstance(form, Fixed) else mean)]))
         return np.concatenate(parts).astype(np.float32)
 
 
@@ -183,26 +185,30 @@ class Search:
         """
         opinions = Opinions(self.forms, history, seen.astype(np.int64))
         weights = np.stack([_weights(state, self.used, cold) for cold in (False, True)], axis=1)
-        group = np.zeros(state.kg.n_items, np.int8) if state.cold is None else state.cold.view(np.int8)
+        cold = state.cold
+
+        def own(items: Items) -> Float:
+            return weights[:, :1] if cold is None else weights[:, cold[items].astype(np.int8)]
+
         touched = opinions.touched
-        by_tables = opinions.of_tables(touched, weights[:, group[touched]])
+        by_tables = opinions.of_tables(touched, own(touched))
 
         finds = [
-            one.find(self.built[0].query(opinions, own), FOUND + len(seen))
-            for one, own in zip(self.groups, weights.T, strict=False)
+            group.find(self.built[0].query(opinions, weight), FOUND + len(seen))
+            for group, weight in zip(self.groups, weights.T, strict=False)
         ]
         named = touched[_largest(by_tables, _TABLE)]
-        items = np.unique(np.concatenate([*finds, named, self.fresh]))
-        scores = _scores(opinions, weights[:, group[items]], items)
-        beside = scores - opinions.of_tables(items, weights[:, group[items]])
+        items = _distinct(np.concatenate([*finds, named, self.fresh]))
+        scores = _scores(opinions, own(items), items)
+        beside = scores - opinions.of_tables(items, own(items))
         # What was not found has less beside its tables than the best of what was.
         reach = np.array([_least(beside[np.searchsorted(items, found)]) for found in finds])
         scores[_among(items, hidden)] = np.nan
-        others = by_tables + reach[group[touched]] >= _least(scores, k)
-        more = touched[others]
+        hoped = by_tables + (reach[0] if cold is None else reach[cold[touched].astype(np.int8)])
+        more = touched[hoped >= _least(scores, k)]
         more = more[~_among(more, items) & ~_among(more, hidden)]
         items = np.concatenate((items, more))
-        scores = np.concatenate((scores, _scores(opinions, weights[:, group[more]], more)))
+        scores = np.concatenate((scores, _scores(opinions, own(more), more)))
         order = np.lexsort((items, -scores))[:k]
         if len(order) < k or np.isnan(scores[order[-1]]):
             return None
@@ -243,7 +249,7 @@ def _scores(opinions: Opinions, weights: Float, items: Items) -> Float:
     """The sum over the signals; NaN where none with a weight can say."""
     values = opinions.standard(items)
     unknown = np.isnan(values)
-    total = np.einsum("ij,ij->j", weights, np.where(unknown, 0.0, values))
+    total = (weights * np.where(unknown, 0.0, values)).sum(axis=0)
     total[(unknown | (weights == 0)).all(axis=0)] = np.nan
     return np.asarray(total)
 
@@ -260,6 +266,12 @@ def _changed(
         if one is not other:
             changed[now] |= one.differs(other, old, now)
     return changed
+
+
+def _distinct(items: Items) -> Items:
+    """Each item once, sorted: `numpy.unique` in a third of its time."""
+    items = np.sort(items)
+    return items[np.concatenate(([True], items[1:] != items[:-1]))] if len(items) else items
 
 
 def _largest(values: Float, n: int) -> Items:
