@@ -22,7 +22,7 @@ import numpy.typing as npt
 from .config import HybridConfig
 from .data import FloatArray, rows_of
 from .events import Event
-from .fusion import standardise_in_place
+from .fusion import Cells, standardise_in_place
 from .signals import Signal
 from .signals.base import Near
 from .standing import Felt, Live, Standing
@@ -73,9 +73,9 @@ class _Block:
     def judged(self, scores: Sequence[FloatArray]) -> npt.NDArray[np.float64]:
         """Each signal's z of what was liked, of shape (n_signals, n_likes); 0 where it cannot say."""
         values = np.concatenate(scores)
-        lengths = np.tile([len(seen) for seen in self._seen], len(scores))
-        cells = np.repeat(np.arange(len(values)), lengths), np.concatenate(self._seen * len(scores))
-        found = standardise_in_place(values, values.shape[1] - lengths, cells)
+        ends = np.cumsum([0, *[len(seen) for seen in self._seen] * len(scores)])
+        cells = Cells.of(ends, np.concatenate(self._seen * len(scores)), values.shape[1])
+        found = standardise_in_place(values, cells)
         at_items = values[np.arange(len(values)), np.tile(self._items, len(scores))]
         return np.asarray((at_items * found.scale).reshape(len(scores), -1), dtype=np.float64)
 

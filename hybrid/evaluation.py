@@ -19,7 +19,7 @@ from .adaptation import factors_of
 from .beyond import BEYOND, Beyond, beyond_accuracy
 from .data import FloatArray
 from .metrics import AUC, METRICS, auc, hits_of, mask, top_k
-from .ranking import BLOCK
+from .ranking import block_of
 from .state import ModelState
 
 log = logging.getLogger(__name__)
@@ -129,9 +129,10 @@ def ranked_blocks(
     with_auc: bool,
 ) -> Iterator[Evaluated]:
     """Rank all unseen items (or candidates) for known users, block by block."""
-    starts = range(0, len(users), BLOCK)
+    block = block_of(state.kg.n_items)
+    starts = range(0, len(users), block)
     for start in bar(starts, desc="evaluate", unit="block") if len(starts) > 1 else starts:
-        part = users[start : start + BLOCK]
+        part = users[start : start + block]
         relevant, seen = held_out.likes[part], state.seen[part]
         scores = state.score(state.histories[part], seen, factors_of(state, part))
         masked = mask(scores.copy(), seen)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -65,14 +65,38 @@ def standardise(scores: FloatArray, seen: sparse.csr_matrix) -> Standardised:
 
     A row without spread, or with nothing to say, has a deviation of 1 and values of 0 (NaN where it cannot say).
     """
-    lengths = np.diff(seen.indptr)
-    rows = np.repeat(np.arange(seen.shape[0]), lengths)
-    values = scores.copy()
-    found = standardise_in_place(values, scores.shape[1] - lengths, (rows, seen.indices))
+    values = np.array(scores, dtype=np.float32, order="C")
+    found = standardise_in_place(values, Cells.of(seen.indptr, seen.indices, scores.shape[1]))
     values *= found.scale[:, None].astype(np.float32)
     if found.unknown is not None:
         values[found.unknown] = np.nan
     return Standardised(values, found.mean.astype(np.float32), found.deviation.astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Some cells of a matrix in C order.
+
+    Attributes
+    ----------
+    row
+        int64: the row of each, sorted.
+    place
+        int64: where each is in the matrix laid out flat.
+    lengths
+        How many each row has.
+    """
+
+    row: npt.NDArray[np.int64]
+    place: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, ends: npt.NDArray[Any], columns: npt.NDArray[np.int32], n_columns: int) -> "Cells":
+        """Those of a CSR matrix, by its `indptr` and `indices`; or of the rows that `ends` is a part of."""
+        lengths = np.diff(ends)
+        row = np.repeat(np.arange(len(lengths)), lengths)
+        return cls(row, row * n_columns + columns[ends[0] : ends[-1]], lengths)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,43 +119,40 @@ class Moments:
     unknown: npt.NDArray[np.bool_] | None
 
 
-def standardise_in_place(
-    scores: FloatArray,
-    counted: npt.NDArray[np.int64],
-    seen: tuple[slice | npt.NDArray[np.int64], npt.NDArray[np.int32]],
-) -> Moments:
+def standardise_in_place(scores: FloatArray, seen: Cells) -> Moments:
     """Take its mean from each row, over unseen items; NaN becomes 0.
 
     Parameters
     ----------
     scores
-        float32 of shape (b, n_items), overwritten.
-    counted
-        How many items each row has not seen, shape (b,).
+        float32 of shape (b, n_items) in C order, overwritten.
     seen
-        Indices of the cells that were seen.
+        The cells that were seen.
     """
-    silent = np.isnan(scores)
+    flat, counted, silent = scores.reshape(-1), scores.shape[1] - seen.lengths, np.isnan(scores)
     unknown = silent if silent.any() else None
     if unknown is not None:
-        scores[unknown] = 0.0
-        outside = unknown.copy()
-        outside[seen] = False
-        counted = counted - outside.sum(axis=1)
+        # All bits where a score is known and none elsewhere: a tenth of the time of writing 0 where it is not.
+        bits, known = scores.view(np.int32), unknown.astype(np.int32) - 1
+        bits &= known
+        unknown_seen = unknown.reshape(-1)[seen.place]
+        both = np.bincount(seen.row, unknown_seen, len(scores)).astype(np.int64)
+        counted = counted - (np.count_nonzero(unknown, axis=1) - both)
     n = np.maximum(counted, 1)
     # What was seen is put aside, counts 0 in both sums, and is put back.
-    aside = scores[seen]
-    scores[seen] = 0.0
+    aside = flat[seen.place]
+    flat[seen.place] = 0.0
     mean = scores.sum(axis=1, dtype=np.float64) / n
-    shift = mean[:, None].astype(np.float32)
-    scores -= shift
-    scores[seen] = 0.0
+    shift = mean.astype(np.float32)
+    scores -= shift[:, None]
     if unknown is not None:
-        scores[unknown] = 0.0
+        bits &= known
+    flat[seen.place] = 0.0
     deviation = np.sqrt(np.einsum("ij,ij->i", scores, scores) / n)
-    scores[seen] = aside - (shift if isinstance(seen[0], slice) else shift[seen[0], 0])
+    aside -= shift[seen.row]
     if unknown is not None:
-        scores[unknown] = 0.0
+        aside[unknown_seen] = 0.0
+    flat[seen.place] = aside
     spread = deviation > np.maximum(np.abs(mean), 1.0) * 1e-6
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=spread)
     return Moments(mean, np.where(spread, deviation, 1.0), scale, unknown)

@@ -10,11 +10,17 @@ from kgenre.graph.progress import bar
 from .adaptation import Factors, factors_of
 from .metrics import mask, top_k
 from .ruler import Ruler
+from .scoring import strips
 from .search import Search
 from .state import ModelState, Ready
 
-BLOCK = 512
-"""Users scored at once: memory is bounded by a block of (BLOCK, n_items)."""
+_CELLS = 8_000_000
+"""Scores of a block: memory is bounded by a few times 32 MB, or by 64 users' scores where these are more."""
+
+
+def block_of(n_items: int) -> int:
+    """How many users are scored at once: many, so that tables of items are read for many, and memory is bounded."""
+    return min(max(_CELLS // max(n_items, 1), 64), 2048)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +66,31 @@ def rank(
         if best is not None:
             return Ranked(np.zeros(1, np.int64), best[0][None, :], best[1][None, :])
     scores = state.score(histories, seen, factors, ready)
-    masked = listable(scores, histories, seen, candidates, include_seen)
-    items = top_k(masked, k) if ruler is None else ruler.lists(masked, histories, k)
+    if ruler is None:
+        items = _best(scores, histories, seen, k, candidates, include_seen)
+    else:
+        items = ruler.lists(listable(scores, histories, seen, candidates, include_seen), histories, k)
     listed = np.take_along_axis(scores, np.maximum(items, 0), axis=1)
     return Ranked(np.arange(len(items)), items, np.where(items >= 0, listed, np.nan))
+
+
+def _best(
+    scores: npt.NDArray[np.float64],
+    histories: sparse.csr_matrix,
+    seen: sparse.csr_matrix,
+    k: int,
+    candidates: npt.NDArray[np.bool_] | None,
+    include_seen: bool,
+) -> npt.NDArray[np.int32]:
+    """The best `k` of what may be listed, of some rows after the other."""
+    parts = strips(*scores.shape)
+    if len(parts) <= 1:
+        return top_k(listable(scores, histories, seen, candidates, include_seen), k)
+    found = [
+        top_k(listable(scores[rows], histories[rows], seen[rows], candidates, include_seen), k)
+        for rows in parts
+    ]
+    return np.concatenate(found)
 
 
 def listable(
@@ -85,11 +112,12 @@ def rank_blocks(
     users: npt.NDArray[np.int64],
     k: int,
     candidates: npt.NDArray[np.bool_] | None = None,
-    block: int = BLOCK,
+    block: int | None = None,
     ruler: Ruler | None = None,
     adapt: bool = True,
 ) -> Iterator[Ranked]:
     """Rank known users block by block; see `rank`. Without `adapt` all have the learned weights."""
+    block = block or block_of(state.kg.n_items)
     starts = range(0, len(users), block)
     for start in bar(starts, desc="recommend", unit="block") if len(starts) > 1 else starts:
         part = users[start : start + block]

@@ -18,7 +18,7 @@ from .cold import LEAST_ITEMS, hold_out_items
 from .config import HybridConfig
 from .fitting import fit
 from .metrics import hits_of, mask, ndcg, top_k
-from .ranking import BLOCK
+from .ranking import block_of
 from .signals import SIGNALS
 from .split import hold_out, without_likes
 from .state import ModelState, signed, union
@@ -168,8 +168,9 @@ class _Split:
         among = self._items[np.random.default_rng(0).permutation(len(self._items))]
         histories = signed(self.graph.likes, self.graph.dislikes)
         seen = union(self.graph.seen, self.tuning)
-        for start in range(0, len(self._users), BLOCK):
-            users = self._users[start : start + BLOCK]
+        block = block_of(self.graph.n_items)
+        for start in range(0, len(self._users), block):
+            users = self._users[start : start + block]
             scores = mask(state.score(histories[users], seen[users]), seen[users])
             if len(among):
                 cold[users] = _ndcg(scores[:, among], self._unseen[users][:, among], self._k)

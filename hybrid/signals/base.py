@@ -17,6 +17,7 @@ from scipy import sparse
 from kgenre.hybrid.data import FloatArray, LikesChange, SignalData
 
 from .split import Split
+from .times import MANY, block_times, is_filled
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +107,6 @@ class Moves:
         return moved
 
 
-_MANY = 64
-"""Histories from which on a product is worth arranging for the cache."""
-_PANEL = 128
-"""Columns that are multiplied at once then: of 4,000 items some 2 MB."""
 _BLOCKS = 64
 """Runs of items that have moved together, up to which a square table is moved run by run."""
 
@@ -295,8 +292,8 @@ class ItemSimilaritySignal(Signal):
         return silence(both, self.blind, near.histories)
 
     def _product(self, histories: sparse.csr_matrix) -> FloatArray:
-        if histories.shape[0] >= _MANY and _filled(self.similarity):
-            return _block_times(histories, self.similarity)
+        if histories.shape[0] >= MANY and is_filled(self.similarity):
+            return block_times(histories, self.similarity)
         return dense(histories @ self.similarity)
 
     def rows(self, history: sparse.csr_matrix) -> FloatArray:  # noqa: D102
@@ -320,26 +317,11 @@ class ItemSimilaritySignal(Signal):
 def silence(scores: FloatArray, blind: npt.NDArray[np.bool_], histories: sparse.csr_matrix) -> FloatArray:
     """Scores, float32 (b, n_items), with NaN, in place, for blind items and for empty histories."""
     if blind.any():
-        np.copyto(scores, np.nan, where=blind)
+        scores[:, blind] = np.nan
     empty = histories.indptr[1:] == histories.indptr[:-1]
     if empty.any():
         scores[empty] = np.nan
     return scores
-
-
-def _filled(matrix: FloatArray | sparse.csr_matrix) -> bool:
-    """Whether a matrix has so few zeros that a dense product is faster than a sparse one."""
-    return not sparse.issparse(matrix) or matrix.nnz > 0.1 * matrix.shape[0] * matrix.shape[1]
-
-
-def _block_times(histories: sparse.csr_matrix, matrix: FloatArray | sparse.csr_matrix) -> FloatArray:
-    """``histories @ matrix``, a few columns at a time: these stay in the processor's cache for all histories."""
-    whole = dense(matrix)
-    product = np.empty((histories.shape[0], whole.shape[1]), dtype=np.float32)
-    for start in range(0, whole.shape[1], _PANEL):
-        place = slice(start, start + _PANEL)
-        product[:, place] = histories @ np.ascontiguousarray(whole[:, place])
-    return product
 
 
 def dense(matrix: Any) -> FloatArray:

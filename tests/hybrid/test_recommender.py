@@ -10,9 +10,9 @@ import pytest
 from kgenre.encoders import TextEncoder
 from kgenre.graph import KnowledgeGraph
 from kgenre.graph.errors import ConfigError, DataError, NotFittedError, UnknownIdError
-from kgenre.hybrid import FusionConfig, HybridConfig, HybridRecommender
+from kgenre.hybrid import FusionConfig, HybridConfig, HybridRecommender, scoring
 from kgenre.hybrid.config import CARD
-from kgenre.hybrid.ranking import rank_blocks
+from kgenre.hybrid.ranking import block_of, rank_blocks
 from kgenre.hybrid.signals import SIGNALS
 from kgenre.hybrid.state import single_history
 
@@ -80,6 +80,22 @@ def test_many_lists_equal_single_ones_whatever_the_block(model: HybridRecommende
     np.testing.assert_array_equal(np.concatenate([part.items for part in parts]), whole.items)
     everybody = model.recommend_many(k=4)
     assert everybody["user_id"].unique().tolist() == model.graph.users.vocabulary.ids.tolist()
+
+
+def test_lists_do_not_depend_on_how_many_rows_are_added_up_at_once(
+    model: HybridRecommender, monkeypatch: pytest.MonkeyPatch
+):
+    rows = np.arange(model.graph.n_users)
+    whole = next(rank_blocks(model.state, rows, 4))
+    monkeypatch.setattr(scoring, "_STRIP", 3 * model.graph.n_items)
+    assert len(scoring.strips(len(rows), model.graph.n_items)) > 3
+    parts = next(rank_blocks(model.state, rows, 4))
+    np.testing.assert_array_equal(parts.items, whole.items)
+    np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-6)
+
+
+def test_a_block_is_bounded_whatever_the_number_of_items():
+    assert [block_of(n) for n in (0, 1, 3_000, 100_000, 10_000_000)] == [2048, 2048, 2048, 80, 64]
 
 
 def test_short_lists_of_many_are_counted_in_the_log(genre: HybridRecommender, caplog):

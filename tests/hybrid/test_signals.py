@@ -22,6 +22,7 @@ from kgenre.hybrid.signals.gnn import GNNConfig
 from kgenre.hybrid.signals.popularity import PopularityConfig
 from kgenre.hybrid.signals.similarity import Similarity, SimilarityConfig
 from kgenre.hybrid.signals.svd import ScaledSVDConfig
+from kgenre.hybrid.signals.times import block_times, is_filled
 from kgenre.hybrid.state import signed, single_history
 
 Index = Callable[[str], int]
@@ -121,6 +122,20 @@ def test_histories_that_are_nearly_the_same_have_the_scores_that_each_has_alone(
         np.testing.assert_allclose(
             signal.score_near(near), signal.score(near.histories), rtol=1e-5, atol=1e-6
         )
+
+
+@pytest.mark.parametrize("share", [0.05, 1.0], ids=["sparse", "dense"])
+def test_the_product_for_many_histories_is_the_product(share: float):
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((300, 300)).astype(np.float32) * (rng.random((300, 300)) < share)
+    matrix = values if share == 1 else sparse.csr_matrix(values)
+    likes = sparse.random(90, 300, 0.1, format="csr", random_state=1, dtype=np.float32)
+    likes.data -= np.float32(0.5)
+    likes = sparse.csr_matrix(sparse.vstack([likes, sparse.csr_matrix((2, 300), dtype=np.float32)], "csr"))
+    for array in (likes.data, likes.indices, likes.indptr, values):
+        array.flags.writeable = False
+    assert is_filled(matrix)
+    np.testing.assert_allclose(block_times(likes, matrix), likes.toarray() @ values, atol=1e-5)
 
 
 def test_scores_leave_the_histories_as_they_are(signal: Signal, histories: sparse.csr_matrix):
