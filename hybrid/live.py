@@ -34,6 +34,7 @@ from kgenre.graph.tables import to_polars
 from .data import SignalData
 from .events import Event
 from .signals.base import Moves, Since
+from .signals.words import carry_words
 from .spoken import spoken
 from .state import Likes, ModelState, histories_of, union
 from .texts import text_vectors
@@ -150,6 +151,8 @@ def changed(state: ModelState, kg: KnowledgeGraph, encoder: TextEncoder, whole: 
     )
     texts = text_vectors(kg, encoder, state.signals, None if whole else before)
     data = SignalData.from_graph(kg, *texts).having_learned(tables.matrix)
+    if moves.since is not None:
+        carry_words(moves.since.data, data, moves.items)
     if moves.since is not None and same_likes:
         assert data.learned is not None
         data.learned.__dict__["item_degree"] = moves.rows_of(moves.since.data.as_learned.item_degree)
@@ -192,7 +195,7 @@ def changed(state: ModelState, kg: KnowledgeGraph, encoder: TextEncoder, whole: 
 
 
 _DATA = "data of the signals"
-_SMALL = ("fact_features", "unit_texts")
+_SMALL = ("fact_features", "unit_texts", "words")
 """What is worth keeping of what was computed of the data."""
 
 

@@ -10,7 +10,7 @@ from kgenre.graph import KnowledgeGraph
 
 from .attribution import text_of
 from .phrases import Phrases, is_verb, relation_words
-from .signals.features import WORD
+from .signals.words import WORD
 
 
 class Wording:

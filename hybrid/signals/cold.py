@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -68,7 +69,8 @@ class Cold(ItemSimilaritySignal):
     features are those of popular ones is expected to be popular. The column of a liked item is its leave-one-out
     prediction ``B_i - (B A^-1)_i / (A^-1)_ii`` with ``A = K + ridge I``, which is what the regression says without it.
     Targets that are smoothed by the closed form and not the likes themselves: that is worth .05 of ndcg@20 among
-    unseen items of MovieLens-1M.
+    unseen items of MovieLens-1M. The regression is learned, and so are the columns of liked items; those of all others
+    follow their features.
 
     Raises
     ------
@@ -88,9 +90,19 @@ class Cold(ItemSimilaritySignal):
         "facts": (0.0, 0.1, 0.4, 2.0, 6.0),
     }
 
+    dual: FloatArray | None = None
+    """Float32 (n_items, n_warm): the regression; None in a model that was saved without."""
+    warm: npt.NDArray[np.bool_]
+    """Which items it was learned from, boolean (n_items,)."""
+    size: float
+    """What the kernel was divided by."""
+
     def fit(self, data: SignalData) -> Self:  # noqa: D102
         check_size(self.name, data.n_items)
         found = self._regression(data)
+        self.dual, self.size = found.dual, found.size
+        self.warm = np.zeros(data.n_items, dtype=bool)
+        self.warm[found.warm] = True
         self.blind = ~found.known
         self.similarity = np.zeros((data.n_items, data.n_items), dtype=np.float32)
         if not len(found.warm):
@@ -102,8 +114,8 @@ class Cold(ItemSimilaritySignal):
         return self
 
     def _regression(self, data: SignalData) -> "_Regression":
-        kernel = self._kernel(data)
-        known = np.diag(kernel) > 0
+        features = self._features(data)
+        kernel, known = _kernel(features, slice(None), slice(None)), _known(features)
         warm = np.flatnonzero(known & (data.item_degree > 0))
         size = float(np.diag(kernel)[warm].mean()) if len(warm) else 1.0
         kernel /= size
@@ -125,18 +137,24 @@ class Cold(ItemSimilaritySignal):
         """The prediction is linear in the item's features, and its facts are some of them; the rest are words."""
         if data.n_items > LARGEST or not self.config.facts:
             return Split.nothing(history.nnz, "not taken apart")
-        config, found = self.config, self._kept_regression(data.as_learned)
+        config = self.config
+        if self.dual is not None and not self.warm[item]:
+            warm, size, every = np.flatnonzero(self.warm), self.size, self.dual
+            dual = every[history.indices].astype(np.float64)
+        else:
+            found = self._kept_regression(data.as_learned)
+            warm, size = found.warm, found.size
+            dual = found.dual[history.indices].astype(np.float64)
+            place = int(np.searchsorted(warm, item))
+            if place < len(warm) and warm[place] == item:
+                # What the regression is without the item.
+                dual -= np.outer(dual[:, place], found.inverse[place]) / found.inverse[place, place]
+                dual[:, place] = 0.0
         weighted = fact_columns(data, config.fact_power)
-        dual = found.dual[history.indices].astype(np.float64)
-        place = int(np.searchsorted(found.warm, item))
-        if place < len(found.warm) and found.warm[place] == item:
-            # What the regression is without the item.
-            dual -= np.outer(dual[:, place], found.inverse[place]) / found.inverse[place, place]
-            dual[:, place] = 0.0
-        weight = history.data.astype(np.float64)[:, None] * config.facts / found.size
+        weight = history.data.astype(np.float64)[:, None] * config.facts / size
 
         def cells(columns: npt.NDArray[np.int64], values: Float) -> Float:
-            return np.asarray(dual @ dense_columns(weighted, columns)[found.warm] * values * weight)
+            return np.asarray(dual @ dense_columns(weighted, columns)[warm] * values * weight)
 
         return split_row(cells, fact_features(data), item, config.fact_power)
 
@@ -160,24 +178,39 @@ class Cold(ItemSimilaritySignal):
         moved.similarity[:, warm] += found.dual @ own - found.dual * (
             np.einsum("ij,ji->i", found.inverse, own) / np.diag(found.inverse)
         )
-        moved.blind = self.blind
+        moved.blind, moved.dual = self.blind, found.dual
+        moved.warm, moved.size = np.isin(np.arange(before.n_items), warm), found.size
         return moved
 
     def extend(self, data: SignalData, moves: Moves) -> Signal:
-        """The regression is solved again, with the columns that were learned; it is a closed form."""
-        return type(self)(self.config).fit(data.as_learned)
+        """What was learned stays, and says of all other items what their features of now are worth."""
+        if self.dual is None:
+            since = moves.since
+            if since is None:
+                return type(self)(self.config).fit(data.as_learned)
+            return type(self)(self.config).fit(since.data.as_learned).extend(data, moves)
+        moved, features = type(self)(self.config), self._features(data)
+        moved.size, moved.warm = self.size, moves.rows_of(self.warm)
+        moved.dual = moves.rows_of(self.dual[:, moves.items[self.warm] >= 0])
+        moved.similarity = moves.square_of(dense(self.similarity))
+        warm, others = np.flatnonzero(moved.warm), np.flatnonzero(~moved.warm)
+        kernel = _kernel(features, warm, others) / np.float32(self.size) + np.float32(1.0)
+        moved.similarity[:, others] = moved.dual @ kernel
+        moved.blind = ~_known(features) & ~moved.warm
+        moved.similarity[:, moved.blind] = 0.0
+        if not len(warm):
+            moved.blind[:] = True
+        return moved
 
-    def _kernel(self, data: SignalData) -> FloatArray:
+    def _features(self, data: SignalData) -> list[tuple[float, Any]]:
+        """What the kernel is the sum of: each weight, and rows whose products it counts."""
         config = self.config
-        words = word_features(data, config.word_power)
-        kernel = dense(words @ words.T)
+        features: list[tuple[float, Any]] = [(1.0, word_features(data, config.word_power))]
         if config.text and data.item_text is not None:
-            vectors = np.nan_to_num(unit(centred(data.item_text)))
-            kernel += config.text * (vectors @ vectors.T)
+            features.append((config.text, np.nan_to_num(unit(centred(data.item_text)))))
         if config.facts:
-            facts = fact_features(data).weighted(config.fact_power)
-            kernel += config.facts * dense(facts @ facts.T)
-        return kernel
+            features.append((config.facts, fact_features(data).weighted(config.fact_power)))
+        return features
 
     def _targets(self, data: SignalData) -> FloatArray:
         config = self.config
@@ -189,3 +222,27 @@ class Cold(ItemSimilaritySignal):
         targets: FloatArray = data._cache[key].copy()
         np.fill_diagonal(targets, config.own)
         return targets
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:  # noqa: D102
+        found = super().arrays()
+        if self.dual is not None:
+            found |= {"dual": self.dual, "warm": self.warm, "size": np.array([self.size])}
+        return found
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:  # noqa: D102
+        if "dual" in arrays:
+            self.dual, self.warm = arrays["dual"], arrays["warm"].astype(bool)
+            self.size = float(arrays["size"][0])
+        return super().restore(arrays)
+
+
+def _kernel(features: list[tuple[float, Any]], rows: Any, columns: Any) -> FloatArray:
+    """The kernel between some items and others."""
+    parts = [weight * dense(matrix[rows] @ matrix[columns].T) for weight, matrix in features]
+    return np.asarray(sum(parts[1:], parts[0]), dtype=np.float32)
+
+
+def _known(features: list[tuple[float, Any]]) -> npt.NDArray[np.bool_]:
+    """Which items have any features."""
+    sizes = [np.asarray(abs(matrix).sum(axis=1)).ravel() for _, matrix in features]
+    return np.asarray(sum(sizes[1:], sizes[0]) > 0)

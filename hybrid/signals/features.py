@@ -1,9 +1,5 @@
 """Facts, text and words as item features and item-item similarities, shared by several signals."""
 
-import re
-from collections.abc import Sequence
-from itertools import pairwise
-
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
@@ -14,10 +10,10 @@ from kgenre.hybrid.data import FloatArray, SignalData, diagonal
 
 from .base import Moves
 from .products import DENSE_ITEMS, MOST_TERMS, affordable, largest_products, nearest_vectors, without_diagonal
+from .words import words_of
 
 NEIGHBOURS = 100
 """Of each item, where a catalogue is too large for a whole item-item matrix."""
-WORD = re.compile(r"\w+")
 
 
 def fact_features(data: SignalData) -> FactFeatures:
@@ -157,28 +153,13 @@ def word_features(data: SignalData, power: float) -> sparse.csr_matrix:
     A word counts 1 + log of its occurrences times its inverse document frequency to `power`; rows of length 1, empty
     without text.
     """
-    if "word_counts" not in data._knowledge:
-        counts = word_counts(data.texts, data.n_items, pairs=True)
+    key = f"word_features {power}"
+    if key not in data._knowledge:
+        counts = words_of(data).counts
         shared = np.bincount(counts.indices, minlength=counts.shape[1]) > 1
-        data._knowledge["word_counts"] = sparse.csr_matrix(counts[:, shared])
-    return unit_rows(tf_idf(data._knowledge["word_counts"], power))
-
-
-def word_counts(texts: Sequence[str | None], n_items: int, pairs: bool = False) -> sparse.csr_matrix:
-    """Counts of each word (with `pairs` also of each two in a row) in each text: float32 CSR (n_items, n_words)."""
-    index: dict[str, int] = {}
-    rows: list[int] = []
-    columns: list[int] = []
-    for row, text in enumerate(texts):
-        words = WORD.findall((text or "").casefold())
-        if pairs:
-            words += [f"{one} {two}" for one, two in pairwise(words)]
-        rows += [row] * len(words)
-        columns += [index.setdefault(word, len(index)) for word in words]
-    ones = np.ones(len(rows), dtype=np.float32)
-    counts = sparse.csr_matrix((ones, (rows, columns)), shape=(n_items, max(len(index), 1)))
-    counts.sum_duplicates()
-    return counts
+        data._knowledge[key] = unit_rows(tf_idf(sparse.csr_matrix(counts[:, shared]), power))
+    found: sparse.csr_matrix = data._knowledge[key]
+    return found
 
 
 def tf_idf(counts: sparse.csr_matrix, power: float = 1.0) -> sparse.csr_matrix:

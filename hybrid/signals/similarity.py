@@ -11,8 +11,9 @@ from kgenre.graph.errors import ConfigError
 from kgenre.hybrid.data import FloatArray, SignalData
 
 from .base import Signal, SignalConfig, dense, pack, silence, unpack
-from .features import fact_features, tf_idf, unit, unit_rows, word_counts
+from .features import fact_features, tf_idf, unit, unit_rows
 from .split import Float, Split, split_row
+from .words import counted
 
 
 def similarity(user: npt.ArrayLike, item: npt.ArrayLike, method: str = "cosine") -> float:
@@ -69,7 +70,7 @@ class Similarity(Signal):
             else:
                 self.vectors = unit(np.nan_to_num(data.item_text))
         elif self.config.method == "tfidf":
-            self.vectors = unit_rows(tf_idf(word_counts(data.texts, data.n_items)))
+            self.vectors = unit_rows(tf_idf(counted(data.texts, data.n_items)[0]))
         else:
             self.vectors = fact_features(data).matrix
         self.blind = np.asarray(abs(self.vectors).sum(axis=1)).ravel() == 0
