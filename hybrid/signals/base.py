@@ -77,9 +77,10 @@ class Moves:
 
     def rows_of(self, table: npt.NDArray[Any], fill: float = 0.0) -> npt.NDArray[Any]:
         """A table of one row an item, moved; rows of new items hold `fill`."""
-        moved = np.full((self.n_items, *table.shape[1:]), fill, dtype=table.dtype)
-        here = self.items >= 0
-        moved[self.items[here]] = table[here]
+        moved = np.empty((self.n_items, *table.shape[1:]), dtype=table.dtype)
+        moved[self.new_items] = fill
+        for start, to, length in runs(self.items):
+            moved[to : to + length] = table[start : start + length]
         return moved
 
     def square_of(self, table: FloatArray) -> FloatArray:
@@ -87,24 +88,29 @@ class Moves:
         if self.same_items:
             return table.copy()
         moved = np.empty((self.n_items, self.n_items), dtype=table.dtype)
-        here = np.flatnonzero(self.items >= 0)
-        place = self.items[here]
-        new = self.new_items
+        new, together = self.new_items, runs(self.items)
         moved[new] = 0.0
         moved[:, new] = 0.0
-        # Nearly all items have moved together with their neighbours: whole blocks instead of single cells.
-        breaks = np.flatnonzero((np.diff(here) != 1) | (np.diff(place) != 1)) + 1
-        if len(breaks) > _BLOCKS:
+        if len(together) > _BLOCKS:
+            here = np.flatnonzero(self.items >= 0)
+            place = self.items[here]
             moved[np.ix_(place, place)] = table[np.ix_(here, here)]
             return moved
-        starts, ends = [0, *breaks.tolist()], [*breaks.tolist(), len(here)]
-        runs = [(here[a], place[a], b - a) for a, b in zip(starts, ends, strict=True) if b > a]
-        for row, to_row, height in runs:
-            for column, to_column, width in runs:
+        for row, to_row, height in together:
+            for column, to_column, width in together:
                 moved[to_row : to_row + height, to_column : to_column + width] = table[
                     row : row + height, column : column + width
                 ]
         return moved
+
+
+def runs(items: npt.NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """Items that have moved together: where each run was, where it is, and its length; those that are gone (-1) not."""
+    here = np.flatnonzero(items >= 0)
+    place = items[here]
+    breaks = np.flatnonzero((np.diff(here) != 1) | (np.diff(place) != 1)) + 1
+    starts, ends = [0, *breaks.tolist()], [*breaks.tolist(), len(here)]
+    return [(int(here[a]), int(place[a]), b - a) for a, b in zip(starts, ends, strict=True) if b > a]
 
 
 _BLOCKS = 64

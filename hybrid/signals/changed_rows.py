@@ -9,20 +9,11 @@ from scipy import sparse
 
 from kgenre.hybrid.data import FloatArray
 
-from .base import keep_largest
+from .base import keep_largest, runs
 
 Places = npt.NDArray[np.int64]
 _TIE = np.float32(1e-5)
 """Relative difference up to which two values may change places: products of other blocks round otherwise."""
-
-
-def runs(items: Places) -> list[tuple[int, int, int]]:
-    """Items that have moved together: where each run was, where it is, and its length."""
-    here = np.flatnonzero(items >= 0)
-    place = items[here]
-    breaks = np.flatnonzero((np.diff(here) != 1) | (np.diff(place) != 1)) + 1
-    starts, ends = [0, *breaks.tolist()], [*breaks.tolist(), len(here)]
-    return [(int(here[a]), int(place[a]), b - a) for a, b in zip(starts, ends, strict=True) if b > a]
 
 
 def moved_rows(table: FloatArray, items: Places, n: int) -> FloatArray:

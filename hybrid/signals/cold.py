@@ -191,7 +191,8 @@ class Cold(ItemSimilaritySignal):
             return type(self)(self.config).fit(since.data.as_learned).extend(data, moves)
         moved, features = type(self)(self.config), self._features(data)
         moved.size, moved.warm = self.size, moves.rows_of(self.warm)
-        moved.dual = moves.rows_of(self.dual[:, moves.items[self.warm] >= 0])
+        stays = moves.items[self.warm] >= 0
+        moved.dual = moves.rows_of(self.dual if stays.all() else self.dual[:, stays])
         moved.similarity = moves.square_of(dense(self.similarity))
         warm, others = np.flatnonzero(moved.warm), np.flatnonzero(~moved.warm)
         kernel = _kernel(features, warm, others) / np.float32(self.size) + np.float32(1.0)

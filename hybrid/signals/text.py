@@ -8,8 +8,8 @@ from scipy import sparse
 
 from kgenre.hybrid.data import FloatArray, SignalData
 
-from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, keep_largest
-from .changed_rows import empty_rows, largest, moved_rows, nearest_after, runs
+from .base import ItemSimilaritySignal, Moves, Signal, SignalConfig, keep_largest, runs
+from .changed_rows import empty_rows, largest, moved_rows, nearest_after
 from .features import NEIGHBOURS, text_neighbours, unit
 from .products import DENSE_ITEMS
 
