@@ -23,6 +23,7 @@ from .config import HybridConfig
 from .data import FloatArray, rows_of
 from .events import Event
 from .fusion import Cells, standardise_in_place
+from .search import Search
 from .signals import Signal
 from .signals.base import Near
 from .standing import Felt, Live, Standing
@@ -127,7 +128,9 @@ class Memory:
         self._users: OrderedDict[str, _Known] = OrderedDict()
         self._changing = threading.Lock()
 
-    def factors(self, state: ModelState, user: str, standing: Standing) -> tuple[Factors | None, Ready]:
+    def factors(
+        self, state: ModelState, user: str, standing: Standing, search: Search | None = None
+    ) -> tuple[Factors | None, Ready]:
         """What a user's weights are multiplied with, of shape (n_signals,), None where nothing is; and scores.
 
         A judgement scores what the user thought before, which is nearly what they think now: the answer has that
@@ -139,6 +142,8 @@ class Memory:
             The model; its histories are not looked at.
         user, standing
             The user, and what they think now.
+        search
+            What judges without scoring every item, where lists are searched for; nothing is scored with it then.
         """
         settled = state.drift.settled.get(user, {})
         used = tuple(signal for signal, use in zip(state.signals, _used(state), strict=True) if use)
@@ -151,7 +156,7 @@ class Memory:
         ):
             return known.factors, {}
         taken = _taken(state, user, standing)
-        judged, ready = _judged(state, taken, {} if known is None else known.judged, standing)
+        judged, ready = _judged(state, taken, {} if known is None else known.judged, standing, search)
         found = _factors(state, taken, judged)
         with self._changing:
             self._users[user] = _Known(standing, used, settled, judged, found)
@@ -208,7 +213,11 @@ def _change(now: Felt, before: Felt) -> Felt:
 
 
 def _judged(
-    state: ModelState, taken: Sequence[_Taken], known: _Judged, now: Standing | None = None
+    state: ModelState,
+    taken: Sequence[_Taken],
+    known: _Judged,
+    now: Standing | None = None,
+    search: Search | None = None,
 ) -> tuple[_Judged, Ready]:
     """Every signal's judgement of some likes; where all are of one user, who thinks `now`, also what it says of that.
 
@@ -226,12 +235,23 @@ def _judged(
     for places, signals in judges.items():
         for start in range(0, len(places), _ROWS):
             part = [taken[place] for place in places[start : start + _ROWS]]
-            block = _Block(part, now)
-            values = block.judged([block.scores(signal, ready) for signal in signals])
+            if search is None:
+                block = _Block(part, now)
+                values = block.judged([block.scores(signal, ready) for signal in signals])
+            else:
+                values = np.stack([_searched(search, signals, like) for like in part], axis=1)
             for signal, row in zip(signals, values.tolist(), strict=True):
                 for like, z in zip(part, row, strict=True):
                     found[like.key][signal.name] = signal, z
     return found, ready
+
+
+def _searched(search: Search, signals: Sequence[Signal], like: _Taken) -> Factors:
+    """Each signal's z of what was liked, of shape (n_signals,); 0 where it cannot say."""
+    before = like.before
+    opinions = search.opinions(before.history, before.seen_items, signals)
+    judged: Factors = np.nan_to_num(opinions.standard(np.array([like.item]))[:, 0])
+    return judged
 
 
 def _factors(state: ModelState, taken: Sequence[_Taken], judged: _Judged) -> Factors | None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from .adaptation import Memory, adapts, weighted
 from .holding import Holding
+from .search import Search
 from .standing import Live
 from .state import ModelState, Ready
 
@@ -37,12 +38,14 @@ class Adapting(Holding):
         """A state of `now` with the weights of a user; as it is where theirs are those of all."""
         return self._own_ready(now, user, state)[0]
 
-    def _own_ready(self, now: Live, user: str | None, state: ModelState) -> tuple[ModelState, Ready]:
+    def _own_ready(
+        self, now: Live, user: str | None, state: ModelState, search: Search | None = None
+    ) -> tuple[ModelState, Ready]:
         """`_own`, and what finding these weights has scored already of what the user thinks now."""
         if user is None or not adapts(state.config):
             return state, {}
         user = str(user)
         if user not in now.users and user not in now.base.drift.events:
             return state, {}
-        factors, ready = self._memory.factors(now.current, user, now.standing(user))
+        factors, ready = self._memory.factors(now.current, user, now.standing(user), search)
         return weighted(state, factors), ready

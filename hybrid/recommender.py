@@ -178,15 +178,17 @@ class HybridRecommender(Updates, Explaining, WriteBack, Maps, Assessment, Ruling
         now = self.now
         state = self._without(now.current, without_relations)
         row, seen = self._history(user, history, dislikes, now)
-        state, ready = self._own_ready(now, user, state) if adapt else (state, {})
         _check_k(k)
         allowed = self._candidates(candidates, state)
+        ruler = self._ruler(rules, state)
+        whole = allowed is not None or ruler is not None or without_relations or k > MOST
+        search = None if whole else self._searches.of(state)
+        state, ready = self._own_ready(now, user, state, search) if adapt else (state, {})
         if not row.nnz:
             who = f"user {user!r}" if user is not None else "an empty history"
             log.warning("%s has no interactions: the list is by popularity", who)
-        if (ruler := self._ruler(rules, state)) is not None:
+        if ruler is not None:
             return self._ruled(ruler, state, row, seen, k, allowed, include_seen, ready)
-        search = None if allowed is not None or without_relations or k > MOST else self._searches.of(state)
         k_left = min(k, state.kg.n_items)
         ranked = rank(state, row, seen, k_left, allowed, include_seen, ready=ready, search=search)
         listed = int((ranked.items[0] >= 0).sum())

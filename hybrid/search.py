@@ -18,6 +18,7 @@ from scipy import sparse
 from .data import FloatArray
 from .forms import Fixed, Form, Opinions, Product, Table, form_of
 from .nearest import FOUND, Nearest
+from .signals import Signal
 from .state import ModelState
 
 log = logging.getLogger(__name__)
@@ -160,6 +161,18 @@ class Search:
         groups = tuple(replace(group, place=place) for group in self.groups)
         return Search(state, used, forms, groups, np.flatnonzero(changed), self.built)
 
+    def opinions(
+        self, history: sparse.csr_matrix, seen: npt.NDArray[np.integer], signals: Sequence[Signal] = ()
+    ) -> Opinions:
+        """What all its signals, or some of them, say of a history."""
+        forms = self.forms
+        if signals:
+            by_signal = {
+                id(self.state.signals[index]): form for index, form in zip(self.used, forms, strict=True)
+            }
+            forms = tuple(by_signal[id(signal)] for signal in signals)
+        return Opinions(forms, history, seen.astype(np.int64))
+
     def best(
         self,
         state: ModelState,
@@ -183,7 +196,7 @@ class Search:
         hidden
             What must not be listed, sorted.
         """
-        opinions = Opinions(self.forms, history, seen.astype(np.int64))
+        opinions = self.opinions(history, seen)
         weights = np.stack([_weights(state, self.used, cold) for cold in (False, True)], axis=1)
         cold = state.cold
 
