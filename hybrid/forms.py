@@ -252,15 +252,25 @@ class Opinions:
             found[signal, form.blind[items]] = np.nan
         return found
 
-    def of_tables(self, items: Items, weights: Float) -> Float:
-        """What tables bring to the scores of some items beside what they bring where they say nothing.
+    def of_tables(self, weights: Float) -> Float:
+        """What tables bring to the scores of what is touched, beside what they bring where they say nothing.
 
-        Given each signal's weight of each item, of shape (n_signals, n).
+        Given each signal's weight, of shape (n_signals, 1) or (n_signals, n_touched).
         """
-        total = np.zeros(len(items))
-        for signal, (values, (_, scale)) in enumerate(zip(self._values, self.moments, strict=True)):
+        total = np.zeros(len(self.touched))
+        for values, weight, (_, scale) in zip(self._values, weights, self.moments, strict=True):
             if values is not None:
-                total += weights[signal] * scale * self._scores(signal, items)
+                total += weight * scale * values
+        return total
+
+    def beside_tables(self, standard: Float, weights: Float) -> Float:
+        """The scores of some items but for that, given what is `standard` of them."""
+        total = np.zeros(standard.shape[1])
+        for form, values, weight, (mean, scale) in zip(
+            self.forms, standard, weights, self.moments, strict=True
+        ):
+            own = -mean * scale if isinstance(form, Table) else values
+            total += weight * np.where(np.isnan(values), 0.0, own)
         return total
 
     def _summed(self, form: Form, items: npt.NDArray[np.int32], values: Float) -> Float:

@@ -204,16 +204,15 @@ class Search:
             return weights[:, :1] if cold is None else weights[:, cold[items].astype(np.int8)]
 
         touched = opinions.touched
-        by_tables = opinions.of_tables(touched, own(touched))
-
+        by_tables = opinions.of_tables(own(touched))
         finds = [
             group.find(self.built[0].query(opinions, weight), FOUND + len(seen))
             for group, weight in zip(self.groups, weights.T, strict=False)
         ]
         named = touched[_largest(by_tables, _TABLE)]
         items = _distinct(np.concatenate([*finds, named, self.fresh]))
-        scores = _scores(opinions, own(items), items)
-        beside = scores - opinions.of_tables(items, own(items))
+        standard, of_items = opinions.standard(items), own(items)
+        scores, beside = _total(standard, of_items), opinions.beside_tables(standard, of_items)
         # What was not found has less beside its tables than the best of what was.
         reach = np.array([_least(beside[np.searchsorted(items, found)]) for found in finds])
         scores[_among(items, hidden)] = np.nan
@@ -221,7 +220,7 @@ class Search:
         more = touched[hoped >= _least(scores, k)]
         more = more[~_among(more, items) & ~_among(more, hidden)]
         items = np.concatenate((items, more))
-        scores = np.concatenate((scores, _scores(opinions, own(more), more)))
+        scores = np.concatenate((scores, _total(opinions.standard(more), own(more))))
         order = np.lexsort((items, -scores))[:k]
         if len(order) < k or np.isnan(scores[order[-1]]):
             return None
@@ -258,11 +257,10 @@ def _sample(state: ModelState) -> list[sparse.csr_matrix]:
     return [state.histories[row] for row in np.sort(rows)]
 
 
-def _scores(opinions: Opinions, weights: Float, items: Items) -> Float:
+def _total(standard: Float, weights: Float) -> Float:
     """The sum over the signals; NaN where none with a weight can say."""
-    values = opinions.standard(items)
-    unknown = np.isnan(values)
-    total = (weights * np.where(unknown, 0.0, values)).sum(axis=0)
+    unknown = np.isnan(standard)
+    total = (weights * np.where(unknown, 0.0, standard)).sum(axis=0)
     total[(unknown | (weights == 0)).all(axis=0)] = np.nan
     return np.asarray(total)
 
