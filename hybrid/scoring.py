@@ -39,8 +39,9 @@ def one_sum(parts: Sequence[FloatArray], weights: Float, seen: npt.NDArray[np.in
         total = factors[:, 0] @ scores.astype(np.float64)
     else:
         total = np.einsum("ij,ij->j", factors, scores)
-    silent = (weights == 0) if unknown is None else unknown | (weights == 0)
-    total[np.broadcast_to(silent.all(axis=0), total.shape)] = np.nan
+    mute = unknown if weights.all() else (weights == 0) | (False if unknown is None else unknown)
+    if mute is not None:
+        total[np.broadcast_to(mute.all(axis=0), total.shape)] = np.nan
     return np.asarray(total[None, :])
 
 
