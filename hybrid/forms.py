@@ -22,6 +22,8 @@ from .signals.similarity import Similarity
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 Items = npt.NDArray[np.int64]
+Places = Items | slice
+"""Items by index, or with a slice all of them."""
 _ROWS = 65_536
 """Item vectors whose squares are summed at once."""
 
@@ -73,7 +75,7 @@ class Table:
         found = self.rows[history.indices]
         return found.indices, found.data * np.repeat(history.data.astype(np.float64), np.diff(found.indptr))
 
-    def differs(self, other: "Form", old: Items, now: Items) -> Bool:
+    def differs(self, other: "Form", old: Places, now: Places) -> Bool:
         """Of which items another form knows something where this did not, or nothing where it did."""
         assert isinstance(other, Table)
         return np.asarray(self.blind[old] != other.blind[now])
@@ -105,7 +107,7 @@ class Product:
     blind: Bool
     user: Callable[[sparse.csr_matrix], FloatArray]
 
-    def rows(self, items: Items | slice) -> FloatArray:
+    def rows(self, items: Places) -> FloatArray:
         """The vectors of some items, those of blind ones 0; the bias is a last coordinate."""
         parts = [table[items] for table in self.vectors]
         if self.bias is not None:
@@ -137,23 +139,27 @@ class Product:
         mean = total / max(known, 1)
         return known, mean, squares - known * np.outer(mean, mean)
 
-    def differs(self, other: "Form", old: Items, now: Items) -> Bool:
+    def differs(self, other: "Form", old: Places, now: Places) -> Bool:
         """Which items have other vectors than those of another form."""
         assert isinstance(other, Product)
+        blind, still = self.blind[old], other.blind[now]
         if len(self.vectors) != len(other.vectors) or (self.bias is None) != (other.bias is None):
-            return np.ones(len(old), dtype=bool)
-        found = np.zeros(len(old), dtype=bool)
+            return np.ones(len(blind), dtype=bool)
+        found = np.zeros(len(blind), dtype=bool)
         for one, two in zip(self._columns, other._columns, strict=True):
             if one.shape[1:] != two.shape[1:]:
-                return np.ones(len(old), dtype=bool)
-            if one is two and np.array_equal(old, now):
+                return np.ones(len(blind), dtype=bool)
+            if one is two and isinstance(old, slice):
                 continue
-            for start in range(0, len(old), _ROWS):
+            for start in range(0, len(blind), _ROWS):
                 part = slice(start, start + _ROWS)
-                other_one = one[old[part]] != two[now[part]]
-                found[part] |= other_one if one.ndim == 1 else other_one.any(axis=1)
+                first, second = (
+                    table[part] if isinstance(places, slice) else table[places[part]]
+                    for table, places in ((one, old), (two, now))
+                )
+                found[part] |= (first != second).reshape(len(first), -1).any(axis=1)
         # Rows of blind items are of no account.
-        return np.asarray((found & ~self.blind[old]) | (self.blind[old] != other.blind[now]), dtype=bool)
+        return np.asarray((found & ~blind) | (blind != still))
 
     def after(self, before: "Product") -> "Product":
         """Itself, with the moments of another where that has the same vectors."""
@@ -185,7 +191,7 @@ class Fixed:
         """No item is."""
         return np.zeros(len(self.values), dtype=bool)
 
-    def differs(self, other: "Form", old: Items, now: Items) -> Bool:
+    def differs(self, other: "Form", old: Places, now: Places) -> Bool:
         """Which items' values are others by more than a tenth of the deviation: less moves no search."""
         assert isinstance(other, Fixed)
         _, scale = self.all.standard()

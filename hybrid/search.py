@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from .data import FloatArray
-from .forms import Fixed, Form, Opinions, Product, Table, form_of
+from .forms import Fixed, Form, Opinions, Places, Product, Table, form_of
 from .nearest import FOUND, Nearest
 from .signals import Signal
 from .state import ModelState
@@ -76,14 +76,20 @@ class _Coordinates:
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Items of the same weights: where they are searched, and where each that the index knows is now (-1: gone)."""
+    """Items of the same weights: where they are searched, and where each that the index knows is now.
+
+    In `place` -1 is one that is gone; without, all are where they were.
+    """
 
     nearest: Nearest
-    place: Items
+    place: Items | None = None
 
     def find(self, query: FloatArray, n: int) -> Items:
-        found = self.place[self.nearest.find(query, n)]
-        return found[found >= 0]
+        found = self.nearest.find(query, n)
+        if self.place is None:
+            return found
+        now = self.place[found]
+        return now[now >= 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +137,7 @@ class Search:
                     members |= ~form.blind
             if state.cold is not None:
                 members &= state.cold == cold
-            nearest = Nearest(coordinates.rows, np.flatnonzero(members), queries)
-            groups.append(_Group(nearest, np.arange(n_items)))
+            groups.append(_Group(Nearest(coordinates.rows, np.flatnonzero(members), queries)))
         log.info("the index of %d items took %.1f s", n_items, time.perf_counter() - start)
         fresh = np.empty(0, dtype=np.int64)
         return cls(state, used, forms, tuple(groups), fresh, (coordinates, state.kg.items.vocabulary.ids))
@@ -153,8 +158,7 @@ class Search:
             return self
         forms = _forms(state, used, self)
         coordinates, ids = self.built
-        same_items = vocabulary.ids is ids
-        place = np.arange(len(ids)) if same_items else vocabulary.find(ids).astype(np.int64)
+        place = None if vocabulary.ids is ids else vocabulary.find(ids).astype(np.int64)
         changed = _changed(coordinates.forms, forms, place, len(vocabulary))
         if changed.mean() > _RENEWED:
             return None
@@ -266,12 +270,12 @@ def _total(standard: Float, weights: Float) -> Float:
 
 
 def _changed(
-    before: Sequence[Form], after: Sequence[Form], place: Items, n_items: int
+    before: Sequence[Form], after: Sequence[Form], place: Items | None, n_items: int
 ) -> npt.NDArray[np.bool_]:
-    """Which items are new, or otherwise than they were, given where each is now (-1: gone)."""
-    changed = np.ones(n_items, dtype=bool)
-    old = np.flatnonzero(place >= 0)
-    now = place[old]
+    """Which items are new, or otherwise than they were, given where each is now; see `_Group`."""
+    changed = np.full(n_items, place is not None)
+    old: Places = slice(None) if place is None else np.flatnonzero(place >= 0)
+    now: Places = slice(None) if place is None else place[old]
     changed[now] = False
     for one, other in zip(before, after, strict=True):
         if one is not other:
