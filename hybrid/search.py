@@ -24,7 +24,9 @@ from .state import ModelState
 log = logging.getLogger(__name__)
 
 Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
 Items = npt.NDArray[np.int64]
+_Known = tuple[Sequence[Form], Bool | None]
 _HISTORIES = 256
 """Users whose lists the index is made for, and tried on."""
 _TABLE = 1_000
@@ -110,6 +112,8 @@ class Search:
         Items that the index does not know as they are now: sorted, each answer scores all of them.
     built
         The vectors that the index was made of, and the items' ids.
+    cold
+        Which items were cold then.
     """
 
     state: ModelState
@@ -118,6 +122,7 @@ class Search:
     groups: tuple[_Group, ...]
     fresh: Items
     built: tuple[_Coordinates, npt.NDArray[np.object_]]
+    cold: Bool | None
 
     @classmethod
     def of(cls, state: ModelState) -> "Search":
@@ -140,7 +145,8 @@ class Search:
             groups.append(_Group(Nearest(coordinates.rows, np.flatnonzero(members), queries)))
         log.info("the index of %d items took %.1f s", n_items, time.perf_counter() - start)
         fresh = np.empty(0, dtype=np.int64)
-        return cls(state, used, forms, tuple(groups), fresh, (coordinates, state.kg.items.vocabulary.ids))
+        built = coordinates, state.kg.items.vocabulary.ids
+        return cls(state, used, forms, tuple(groups), fresh, built, state.cold)
 
     def following(self, state: ModelState) -> "Search | None":
         """What the lists of a later state are searched with; None where that takes another index."""
@@ -152,18 +158,20 @@ class Search:
         ):
             return None
         vocabulary = state.kg.items.vocabulary
-        if vocabulary is before.kg.items.vocabulary and all(
-            state.signals[index] is before.signals[index] for index in used
+        if (
+            vocabulary is before.kg.items.vocabulary
+            and state.cold is before.cold
+            and all(state.signals[index] is before.signals[index] for index in used)
         ):
             return self
         forms = _forms(state, used, self)
         coordinates, ids = self.built
         place = None if vocabulary.ids is ids else vocabulary.find(ids).astype(np.int64)
-        changed = _changed(coordinates.forms, forms, place, len(vocabulary))
+        changed = _changed((coordinates.forms, self.cold), (forms, state.cold), place, len(vocabulary))
         if changed.mean() > _RENEWED:
             return None
         groups = tuple(replace(group, place=place) for group in self.groups)
-        return Search(state, used, forms, groups, np.flatnonzero(changed), self.built)
+        return Search(state, used, forms, groups, np.flatnonzero(changed), self.built, self.cold)
 
     def opinions(
         self, history: sparse.csr_matrix, seen: npt.NDArray[np.integer], signals: Sequence[Signal] = ()
@@ -269,17 +277,18 @@ def _total(standard: Float, weights: Float) -> Float:
     return np.asarray(total)
 
 
-def _changed(
-    before: Sequence[Form], after: Sequence[Form], place: Items | None, n_items: int
-) -> npt.NDArray[np.bool_]:
+def _changed(before: _Known, after: _Known, place: Items | None, n_items: int) -> Bool:
     """Which items are new, or otherwise than they were, given where each is now; see `_Group`."""
     changed = np.full(n_items, place is not None)
     old: Places = slice(None) if place is None else np.flatnonzero(place >= 0)
     now: Places = slice(None) if place is None else place[old]
     changed[now] = False
-    for one, other in zip(before, after, strict=True):
+    for one, other in zip(before[0], after[0], strict=True):
         if one is not other:
             changed[now] |= one.differs(other, old, now)
+    cold, still = before[1], after[1]
+    if cold is not None and still is not None and cold is not still:
+        changed[now] |= cold[old] != still[now]
     return changed
 
 
@@ -301,7 +310,7 @@ def _least(values: Float, k: int | None = None) -> float:
     return float(-np.partition(-known, k - 1)[k - 1]) if k <= len(known) else -np.inf
 
 
-def _among(items: Items, some: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+def _among(items: Items, some: npt.NDArray[np.integer]) -> Bool:
     """Which items are among some, which are sorted."""
     if not len(some):
         return np.zeros(len(items), dtype=bool)

@@ -1,7 +1,8 @@
 """When a list is searched for, and when what it is searched with is made.
 
-``search: auto`` searches from `MANY_ITEMS` items on, and scores every item while the index is being built beside the
-answers; ``approximate`` searches in any catalogue, and the first answer waits for the index; ``exact`` never searches.
+``search: auto`` searches from `MANY_ITEMS` items on. The second answer (who asks once needs no index) begins to build it
+in a thread beside the answers, and until it is there every item is scored. ``approximate`` searches in any
+catalogue, and the first answer waits for the index; ``exact`` never searches.
 """
 
 import threading
@@ -26,6 +27,7 @@ class Searches:
         self._search: Search | None = None
         self._builder: threading.Thread | None = None
         self._building = threading.Lock()
+        self._asked = 0
 
     def of(self, state: ModelState) -> Search | None:
         """The search of a model; None where its lists are to be computed exactly, as while an index is being built."""
@@ -39,7 +41,9 @@ class Searches:
         found = self._following(state)
         if found is None and method == "approximate":
             return self._build(state)
-        if found is None and (self._builder is None or not self._builder.is_alive()):
+        self._asked += 1
+        building = self._builder is not None and self._builder.is_alive()
+        if found is None and self._asked > 1 and not building:
             self._builder = threading.Thread(target=self._build, args=(state,), daemon=True)
             self._builder.start()
         return found

@@ -172,6 +172,18 @@ def test_an_earlier_index_serves_other_weights(catalogue: ModelState):
     assert np.mean(shares) >= 0.99
 
 
+def test_an_item_that_changes_between_cold_and_warm_has_the_other_weights(catalogue: ModelState):
+    found = Search.of(catalogue)
+    cold = catalogue.cold.copy()
+    cold[:40] = ~cold[:40]
+    state = replace(catalogue, cold=cold)
+    later = found.following(state)
+    np.testing.assert_array_equal(later.fresh, np.arange(40))
+    shares = [_compare(state, later, catalogue.histories[user]) for user in range(N_USERS)]
+    assert np.mean(shares) >= 0.99
+    assert found.following(replace(catalogue, cold=~catalogue.cold)) is None, "all are others"
+
+
 @pytest.fixture
 def shop(monkeypatch: pytest.MonkeyPatch) -> Callable[[], HybridRecommender]:
     """A fitted catalogue of tables and vectors, with two hundred users of eight tastes; a copy each time."""
@@ -291,6 +303,8 @@ def test_a_large_one_is_scored_whole_until_the_index_is_there(shop, monkeypatch:
     rec = shop()
     rec._live = Live(replace(rec.state, config=rec.state.config.updated({"search": "auto"})))
     assert len(rec.recommend("u001")) == 10
+    assert rec._searches._builder is None, "who asks once does not wait for an index"
+    rec.recommend("u001")
     rec._searches._builder.join()
     assert _agreement(rec, user="u001") >= 0.95
 
