@@ -1,7 +1,7 @@
 """When a list is searched for, and when what it is searched with is made.
 
-``search: auto`` searches from `MANY_ITEMS` items on. The second answer (who asks once needs no index) begins to build it
-in a thread beside the answers, and until it is there every item is scored. ``approximate`` searches in any
+``search: auto`` searches from `MANY_ITEMS` items on. The second answer (who asks once needs no index) begins to build
+it in a thread beside the answers, and until it is there every item is scored. ``approximate`` searches in any
 catalogue, and the first answer waits for the index; ``exact`` never searches.
 """
 
