@@ -34,9 +34,16 @@ def needed(kg: KnowledgeGraph, config: HybridConfig, signals: Sequence[str]) -> 
         "scores of the validation users": 2 * len(signals) * validated * kg.n_items * _CELL,
         "signal cold": 7 * square if "cold" in signals and kg.n_items <= MAX_ITEMS else 0,
         "item-item matrices": 8 * square if kg.n_items <= DENSE_ITEMS else 0,
+        "graph encoder": _encoder(kg, config) if "gnn" in signals else 0,
         "nearest items": 12 * 1000 * kg.n_items if kg.n_items > DENSE_ITEMS else 0,
     }
     return {part: size for part, size in parts.items() if size}
+
+
+def _encoder(kg: KnowledgeGraph, config: HybridConfig) -> int:
+    """Two learned rows of an item and one of a node: each with gradient, moments and a copy of the best; facts twice."""
+    rows = 2 * kg.n_items + kg.n_nodes - kg.n_users - kg.n_items
+    return 5 * rows * config.gnn.encoder.embedding_size * _CELL + 60 * kg.n_facts
 
 
 def available() -> int | None:
