@@ -41,7 +41,7 @@ def needed(kg: KnowledgeGraph, config: HybridConfig, signals: Sequence[str]) -> 
 
 
 def _encoder(kg: KnowledgeGraph, config: HybridConfig) -> int:
-    """Two learned rows of an item and one of a node: each with gradient, moments and a copy of the best; facts twice."""
+    """Two learned rows of an item and one of a node, each with gradient, moments and a copy; facts twice."""
     rows = 2 * kg.n_items + kg.n_nodes - kg.n_users - kg.n_items
     return 5 * rows * config.gnn.encoder.embedding_size * _CELL + 60 * kg.n_facts
 
