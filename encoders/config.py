@@ -13,7 +13,8 @@ class GraphEncoderConfig(BaseModel):
     learning_rate, weight_decay
         Of AdamW (Loshchilov and Hutter 2019); without weight decay it is Adam.
     batch_size
-        Users of a step; None takes a sixteenth of them, at least 512 and at most 4,096.
+        Users of a step; None takes a sixteenth of them, at least 512 and at most 4,096, or 1,024 above 20,000
+        items.
     epochs
         The most passes over the users, or over 65,536 of them where they are more; without validation exactly as
         many.

@@ -30,10 +30,12 @@ EPOCH_USERS = 65_536
 """Users of an epoch at most: of many, some are drawn, so that validation is asked often enough."""
 KNOWLEDGE_ITEMS = 1024
 """Items of a step that are drawn to what their facts resemble, where the softmax is estimated from a sample."""
-PARTIAL = 50_000
+PARTIAL = 20_000
 """Items beyond which a step computes the vectors of those it needs, and not all anew."""
 BATCH_SIZES = (512, 4096)
 """Least and most users of a step where their number decides: every step computes all items anew."""
+PARTIAL_BATCH = 1024
+"""The most where a step computes the items it needs: more steps learn more in the same time then."""
 BLOCK = 1024
 """Users ranked at a time."""
 
@@ -75,7 +77,9 @@ class Run:
         self.likes = likes
         self.generator = generator
         self.users = np.flatnonzero(np.diff(likes.indptr))
-        self.batch_size = config.batch_size or int(np.clip(len(self.users) // 16, *BATCH_SIZES))
+        self.partial = likes.shape[1] > PARTIAL
+        most = PARTIAL_BATCH if self.partial else BATCH_SIZES[1]
+        self.batch_size = config.batch_size or int(np.clip(len(self.users) // 16, BATCH_SIZES[0], most))
         popularity = np.asarray(likes.sum(axis=0), dtype=np.float32).ravel()
         self.met = torch.from_numpy((popularity > 0).astype(np.float32))[:, None]
         # An item nobody has met would drown the rest of a history if its popularity counted as 1.
@@ -106,7 +110,6 @@ class Run:
             init=INITIAL_SCALE,
             generator=generator,
         )
-        self.partial = likes.shape[1] > PARTIAL
         tables = self.tower.tables if self.partial else []
         others = [part for part in self.tower.parameters() if all(part is not table for table in tables)]
         self.optimisers: list[torch.optim.Optimizer] = [

@@ -14,9 +14,9 @@ from .item_tower import Adjacency, WeightedSum, normalise
 
 SOFTMAX_CELLS = 200_000_000
 """Beyond so many users times items the softmax is estimated from a sample of the items."""
-SOFTMAX_SAMPLES = 8192
+SOFTMAX_SAMPLES = 2048
 _AT_ONCE = 256
-"""Users whose logits are computed at once: with 8,192 items, 8 MB."""
+"""Users whose logits are computed at once: with 4,000 items, 4 MB."""
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -44,7 +44,7 @@ class GNNConfig(SignalConfig):
 FEW_LIKES = 50
 """Likes per user below which the temperature is looked for: what suits dense data is too sharp for sparse ones."""
 TEMPERATURES = (0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
-MANY_LIKES = 1_000_000
+MANY_LIKES = 500_000
 """Likes beyond which a temperature is tried with a quarter of the work, and nothing is kept of the trial."""
 _CLEAR = 1.02
 """How many times better a temperature has to be: models of other seeds differ by 1 %."""
