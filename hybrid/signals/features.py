@@ -157,7 +157,10 @@ def word_features(data: SignalData, power: float) -> sparse.csr_matrix:
     if key not in data._knowledge:
         counts = words_of(data).counts
         shared = np.bincount(counts.indices, minlength=counts.shape[1]) > 1
-        data._knowledge[key] = unit_rows(tf_idf(sparse.csr_matrix(counts[:, shared]), power))
+        words = unit_rows(tf_idf(sparse.csr_matrix(counts[:, shared]), power))
+        # Else a product may sort it in place, and the next one adds up in another order.
+        words.sort_indices()
+        data._knowledge[key] = words
     found: sparse.csr_matrix = data._knowledge[key]
     return found
 

@@ -162,7 +162,10 @@ def without_diagonal(
     matrix = sparse.csr_matrix(matrix, dtype=np.float32)
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     off = (rows if own is None else own[rows]) != matrix.indices
-    return sparse.csr_matrix((matrix.data[off], (rows[off], matrix.indices[off])), shape=matrix.shape)
+    ends = np.concatenate(([0], np.cumsum(off)))[matrix.indptr]
+    left = sparse.csr_matrix((matrix.data[off], matrix.indices[off], ends), shape=matrix.shape)
+    left.sort_indices()
+    return left
 
 
 def _blocks(left: sparse.csr_matrix, right: sparse.csr_matrix) -> Iterator[tuple[int, int]]:
