@@ -131,18 +131,22 @@ class Search:
         used, n_items = used_signals(state), state.kg.n_items
         forms = _forms(state, used)
         coordinates = _Coordinates(forms)
-        opinions = [Opinions(forms, row, row.indices.astype(np.int64)) for row in _sample(state)]
+        kinds = (False,) if state.cold is None else (False, True)
+        queries: list[list[FloatArray]] = [[] for _ in kinds]
+        for row in _sample(state):
+            opinions = Opinions(forms, row, row.indices.astype(np.int64))
+            for own_queries, cold in zip(queries, kinds, strict=True):
+                own_queries.append(coordinates.query(opinions, _weights(state, used, cold)))
         groups = []
-        for cold in (False,) if state.cold is None else (False, True):
+        for own_queries, cold in zip(queries, kinds, strict=True):
             own = _weights(state, used, cold)
-            queries = np.stack([coordinates.query(opinion, own) for opinion in opinions])
             members = np.zeros(n_items, dtype=bool)
             for form, weight in zip(forms, own, strict=True):
                 if weight > 0:
                     members |= ~form.blind
             if state.cold is not None:
                 members &= state.cold == cold
-            groups.append(_Group(Nearest(coordinates.rows, np.flatnonzero(members), queries)))
+            groups.append(_Group(Nearest(coordinates.rows, np.flatnonzero(members), np.stack(own_queries))))
         log.info("the index of %d items took %.1f s", n_items, time.perf_counter() - start)
         fresh = np.empty(0, dtype=np.int64)
         built = coordinates, state.kg.items.vocabulary.ids
