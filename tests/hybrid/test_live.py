@@ -93,6 +93,19 @@ def test_new_fact_is_a_reason_at_once_and_its_removal_takes_it_back(rec: HybridR
     assert rec.graph.n_facts == n_facts
 
 
+def test_what_a_fact_does_not_touch_is_not_made_again(rec: HybridRecommender) -> None:
+    rec.add_items(pd.DataFrame({"item_id": ["extra"], "text": ["A starship crew meets aliens."]}))
+    before = {signal.name: signal for signal in rec.state.signals}
+    rec.add_facts(pd.DataFrame({"head_id": ["s7"], "relation": ["DIRECTED_BY"], "tail_id": ["ada"]}))
+    after = {signal.name: signal for signal in rec.state.signals}
+    assert {name for name, signal in after.items() if signal is before[name]} >= {
+        "text",
+        "closed_form",
+        "slim",
+    }
+    assert after["facts"] is not before["facts"]
+
+
 def test_removed_item_is_gone_from_every_answer(rec: HybridRecommender) -> None:
     rec.remove_items(["hit"])
     assert "hit" not in set(rec.recommend_many(k=10)["item_id"])
