@@ -1,6 +1,7 @@
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -178,10 +179,19 @@ def _ages(kg: KnowledgeGraph) -> tuple[FloatArray | None, float | None]:
 
 def rows_of(rows: Sequence[tuple[npt.NDArray[np.int32], FloatArray]], n_items: int) -> sparse.csr_matrix:
     """Rows, each given by its items and their values, as a float32 CSR matrix of shape (len(rows), n_items)."""
-    ends = np.zeros(len(rows) + 1, dtype=np.int32)
-    np.cumsum([len(items) for items, _ in rows], out=ends[1:])
     items, values = rows[0] if len(rows) == 1 else map(np.concatenate, zip(*rows, strict=True))
-    return sparse.csr_matrix((values, items, ends), shape=(len(rows), n_items))
+    ends = np.zeros(len(rows) + 1, dtype=items.dtype)
+    np.cumsum([len(own) for own, _ in rows], out=ends[1:])
+    # The constructor looks through what it is given: of an answer that would be a noticeable part.
+    matrix = copy.copy(_nothing(len(rows), n_items))
+    matrix.data, matrix.indices, matrix.indptr = values, items, ends
+    return matrix
+
+
+@lru_cache(maxsize=64)
+def _nothing(n_rows: int, n_items: int) -> sparse.csr_matrix:
+    nothing = np.empty(0, np.float32), np.empty(0, np.int32), np.zeros(n_rows + 1, np.int32)
+    return sparse.csr_matrix(nothing, shape=(n_rows, n_items))
 
 
 def diagonal(values: npt.ArrayLike) -> sparse.csr_matrix:

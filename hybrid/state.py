@@ -12,7 +12,7 @@ from kgenre.graph import KnowledgeGraph
 from kgenre.graph.store_log import Cursor
 
 from .config import HybridConfig
-from .data import FloatArray
+from .data import FloatArray, rows_of
 from .events import Event, Said
 from .fusion import Standardised, standardise
 from .scoring import BlockSum, one_sum
@@ -344,6 +344,4 @@ def single_history(n_items: int, likes: npt.ArrayLike, dislikes: npt.ArrayLike =
     values = np.ones(len(items), dtype=np.float32)
     values[len(liked) :] = -1.0
     order = np.argsort(items, kind="stable")
-    return sparse.csr_matrix(
-        (values[order], items[order], np.array([0, len(items)], np.int32)), shape=(1, n_items)
-    )
+    return rows_of([(items[order], values[order])], n_items)

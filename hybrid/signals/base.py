@@ -113,6 +113,8 @@ def runs(items: npt.NDArray[np.int64]) -> list[tuple[int, int, int]]:
     return [(int(here[a]), int(place[a]), b - a) for a, b in zip(starts, ends, strict=True) if b > a]
 
 
+_FEW = 100
+"""Items of a history up to which a sparse product is put together by hand."""
 _BLOCKS = 64
 """Runs of items that have moved together, up to which a square table is moved run by run."""
 
@@ -298,6 +300,8 @@ class ItemSimilaritySignal(Signal):
         return silence(both, self.blind, near.histories)
 
     def _product(self, histories: sparse.csr_matrix) -> FloatArray:
+        if histories.shape[0] == 1 and 0 < histories.nnz <= _FEW and sparse.issparse(self.similarity):
+            return _row_times(histories, self.similarity)
         if histories.shape[0] >= MANY and is_filled(self.similarity):
             return block_times(histories, self.similarity)
         return dense(histories @ self.similarity)
@@ -328,6 +332,15 @@ def silence(scores: FloatArray, blind: npt.NDArray[np.bool_], histories: sparse.
     if empty.any():
         scores[empty] = np.nan
     return scores
+
+
+def _row_times(row: sparse.csr_matrix, matrix: sparse.csr_matrix) -> FloatArray:
+    """``row @ matrix`` as an array: of a short row that is faster than a sparse product and its bookkeeping."""
+    ends = matrix.indptr[np.stack((row.indices, row.indices + 1))].T.tolist()
+    columns = np.concatenate([matrix.indices[start:end] for start, end in ends])
+    values = np.concatenate([matrix.data[start:end] for start, end in ends])
+    values *= np.repeat(row.data, [end - start for start, end in ends])
+    return np.bincount(columns, values, matrix.shape[1]).astype(np.float32)[None, :]
 
 
 def dense(matrix: Any) -> FloatArray:
